@@ -1,0 +1,72 @@
+"""The nouns of SPARK, shared by every module: question, rollout, group, item, verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with a verifiable answer. `index` is its row in the task's split."""
+
+    index: int
+    text: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the grader says of one completion: `answer` is None where none could be parsed."""
+
+    reward: float
+    answer: str | None
+
+    @property
+    def correct(self) -> bool:
+        return self.reward == 1.0
+
+    @property
+    def parsed(self) -> bool:
+        return self.answer is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One completion of a question and its verdict."""
+
+    text: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The G rollouts of one question that GRPO normalises together."""
+
+    question: Question
+    rollouts: tuple[Rollout, ...]
+
+    @property
+    def right(self) -> list[Rollout]:
+        return [rollout for rollout in self.rollouts if rollout.verdict.correct]
+
+    @property
+    def wrong(self) -> list[Rollout]:
+        return [rollout for rollout in self.rollouts if not rollout.verdict.correct]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A rollout (or a pair) recycled into a judge or reflection prompt.
+
+    `label` is the expected verdict ("Yes", "B", ...) or, for reflection, the question's answer.
+    `window` is the solve window whose rollouts it was made of; its age is counted from there.
+    """
+
+    objective: str
+    form: str
+    material: str
+    prompt: str
+    label: str
+    question: int
+    window: int
+    source_correct: bool | None

@@ -1,0 +1,185 @@
+"""The typed configuration. Defaults live in conf/*.yaml, which is also the manual of every key.
+
+OmegaConf checks names and types against these classes; `spark_lab.validation` checks everything
+that needs more than one key. Optional objectives and tasks are slots: absent means switched off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Optional
+
+
+@dataclass
+class PointwiseConfig:
+    share: float
+    weight: float
+    templates: str
+    forms: list[str]
+    material: str
+
+
+@dataclass
+class PairwiseConfig:
+    share: float
+    weight: float
+    templates: str
+    material: str
+
+
+@dataclass
+class ReflectConfig:
+    share: float
+    weight: float
+    templates: str
+    forms: list[str]
+    material: str
+    keep_share: float
+
+
+@dataclass
+class ObjectiveConfig:
+    pointwise: Optional[PointwiseConfig] = None
+    pairwise: Optional[PairwiseConfig] = None
+    reflect: Optional[ReflectConfig] = None
+
+
+@dataclass
+class RecycleConfig:
+    source: str
+    pairwise_share: float
+    all_right: str
+    all_wrong: str
+    label_balance: str
+    judge_cap: int
+    reflect_cap: int
+    capacity: int
+    take: str
+    max_prompt_tokens: Optional[int]
+
+
+@dataclass
+class ScheduleConfig:
+    kind: str
+    fraction: float
+
+
+@dataclass
+class ChainSumsConfig:
+    min_terms: int
+    max_terms: int
+    train_size: int
+    eval_size: int
+    seed: int
+
+
+@dataclass
+class JsonlConfig:
+    train_path: str
+    eval_path: str
+    question_field: str
+    answer_field: str
+    eval_size: Optional[int]
+
+
+@dataclass
+class TaskConfig:
+    verifier: str
+    chain_sums: Optional[ChainSumsConfig] = None
+    jsonl: Optional[JsonlConfig] = None
+
+
+@dataclass
+class LoraConfig:
+    rank: int
+    alpha: float
+    dropout: float
+    targets: str
+
+
+@dataclass
+class ModelConfig:
+    path: str
+    revision: Optional[str]
+    dtype: str
+    attention: str
+    templates: str
+    system_prompt: Optional[str]
+    chat_template: Optional[str]
+    lora: Optional[LoraConfig] = None
+
+
+@dataclass
+class TrainerConfig:
+    prompts_per_window: int
+    group_size: int
+    updates_per_window: int
+    num_iterations: int
+    micro_batch_size: Optional[int]
+    max_completion_length: int
+    temperature: float
+    top_p: float
+    learning_rate: float
+    lr_schedule: str
+    lr_min_ratio: float
+    warmup_fraction: float
+    weight_decay: float
+    adam_beta1: float
+    adam_beta2: float
+    max_grad_norm: float
+    beta: float
+    epsilon: float
+    epsilon_high: Optional[float]
+    loss_type: str
+    scale_rewards: str
+    activation_checkpointing: bool
+    save_every: int
+    keep_checkpoints: int
+    threads: Optional[int]
+    grpo: dict[str, Any]
+
+
+@dataclass
+class BudgetConfig:
+    unit: str
+    limit: float
+
+
+@dataclass
+class EvalConfig:
+    every: int
+    samples: int
+    temperature: float
+    live: bool
+    calibration: bool
+    batch_size: int
+    max_completion_length: Optional[int]
+    seed: int
+
+
+@dataclass
+class TrackingConfig:
+    console: str
+    mlflow: bool
+    mlflow_uri: Optional[str]
+    experiment: str
+    rollouts_every: int
+
+
+@dataclass
+class Config:
+    objective: ObjectiveConfig
+    recycle: RecycleConfig
+    schedule: ScheduleConfig
+    task: TaskConfig
+    model: ModelConfig
+    trainer: TrainerConfig
+    budget: BudgetConfig
+    eval: EvalConfig
+    tracking: TrackingConfig
+    root: str
+    name: Optional[str]
+    seed: int
+    dry_run: bool
+    force: bool
+    retry: int
