@@ -37,6 +37,17 @@ class Rollout:
     text: str
     verdict: Verdict
 
+    def showable(self, material: str) -> bool:
+        """Whether there is anything to show: an answer that was never parsed can't be judged."""
+        return bool(self.text.strip()) if material == "working" else self.verdict.parsed
+
+    def shown(self, material: str) -> str:
+        """The solution as a judge sees it: the whole "working" or the final "answer" alone."""
+        if material == "working":
+            return self.text
+        assert self.verdict.answer is not None, "only showable rollouts are recycled"
+        return self.verdict.answer
+
 
 @dataclass(frozen=True, slots=True)
 class Group:

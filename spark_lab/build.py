@@ -1,0 +1,148 @@
+"""The composition root: turns a configuration into objects. The only file that knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig as PeftLoraConfig
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
+
+from spark_lab import prompts
+from spark_lab.evaluation import Evaluator
+from spark_lab.evaluation.generation import Generator
+from spark_lab.models.chat import messages
+from spark_lab.models.load import context_length, load_model
+from spark_lab.objectives import Objective, Solve, build_objectives
+from spark_lab.recycling.buffer import RecycleBuffer
+from spark_lab.recycling.recycler import Recycler
+from spark_lab.schema import Config
+from spark_lab.tasks import Task, build_task
+from spark_lab.training.arguments import clock_rows, grpo_config
+from spark_lab.training.learning_rate import LearningRate
+from spark_lab.training.loop import SparkLoop
+from spark_lab.training.meter import Budget, ComputeMeter, ModelCost
+from spark_lab.training.schedule import Schedule
+from spark_lab.training.stream import PromptStream
+from spark_lab.training.trainer import SparkGRPOTrainer
+
+
+def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOTrainer:
+    """Model, loop and trainer of one run; checkpoints go to `folder`/checkpoints."""
+    set_seed(config.seed)
+    if config.trainer.threads is not None:
+        torch.set_num_threads(config.trainer.threads)
+    model, tokenizer = load_model(config.model)
+    task = build_task(config.task)
+    objectives = build_objectives(config.objective, config.task.verifier)
+    size = config.trainer.prompts_per_window
+    schedule = Schedule(config.schedule, size, active=bool(objectives))
+    meter = ComputeMeter()
+    budget = Budget.of(config.budget)
+    rate = config.trainer
+    trainer = SparkGRPOTrainer(
+        model,
+        grpo_config(
+            config.trainer,
+            output=folder / "checkpoints",
+            seed=config.seed,
+            windows_per_update=schedule.windows_per_update,
+            ranks=ranks,
+            on_cpu=not torch.cuda.is_available(),
+            bf16=model.dtype == torch.bfloat16,
+        ),
+        loop=_build_loop(config, task, objectives, schedule, model, tokenizer),
+        meter=meter,
+        cost=model_cost(model),
+        learning_rate=LearningRate(
+            rate.lr_schedule, rate.warmup_fraction, rate.lr_min_ratio, budget, meter
+        ),
+        clock=clock_rows(len(task.train), size, schedule.windows_per_update),
+        system_prompt=config.model.system_prompt,
+        sort_micro_batches=config.schedule.kind == "mixed" and bool(objectives),
+        processing_class=tokenizer,
+        peft_config=_lora(config),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _build_loop(
+    config: Config,
+    task: Task,
+    objectives: Mapping[str, Objective],
+    schedule: Schedule,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+) -> SparkLoop:
+    room = config.recycle.max_prompt_tokens
+    if room is None:
+        room = context_length(model) - config.trainer.max_completion_length
+
+    def fits(prompt: str) -> bool:
+        chat = messages(prompt, config.model.system_prompt)
+        ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
+        return len(ids) <= room
+
+    return SparkLoop(
+        task.train,
+        Solve(config.model.templates, config.task.verifier),
+        objectives,
+        schedule=schedule,
+        stream=PromptStream(len(task.train), config.trainer.prompts_per_window, config.seed),
+        recycler=Recycler(config.recycle, objectives, seed=config.seed, fits=fits),
+        buffer=RecycleBuffer(
+            config.recycle.capacity,
+            {name: objective.config.share for name, objective in objectives.items()},
+            fifo=config.recycle.take == "fifo",
+        ),
+        group_size=config.trainer.group_size,
+    )
+
+
+def build_evaluator(config: Config, folder: Path) -> Evaluator:
+    task = build_task(config.task)
+    return Evaluator(
+        task, prompts.load(config.model.templates), config.eval, folder / "judge_set.jsonl"
+    )
+
+
+def build_generator(config: Config, model: Any, tokenizer: PreTrainedTokenizerBase) -> Generator:
+    length = config.eval.max_completion_length or config.trainer.max_completion_length
+    return Generator(
+        model,
+        tokenizer,
+        max_new_tokens=length,
+        batch_size=config.eval.batch_size,
+        system_prompt=config.model.system_prompt,
+    )
+
+
+def model_cost(model: PreTrainedModel) -> ModelCost:
+    """See `ModelCost`: an untied input embedding does no arithmetic."""
+    text = model.config.get_text_config()
+    embedding = model.get_input_embeddings().weight
+    tied = model.get_output_embeddings().weight is embedding
+    parameters = sum(weight.numel() for weight in model.parameters())
+    heads = text.num_attention_heads
+    head_width = getattr(text, "head_dim", None) or text.hidden_size // heads
+    return ModelCost(
+        parameters if tied else parameters - embedding.numel(),
+        text.num_hidden_layers,
+        heads * head_width,
+    )
+
+
+def _lora(config: Config) -> PeftLoraConfig | None:
+    lora = config.model.lora
+    if lora is None:
+        return None
+    return PeftLoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets,
+        task_type="CAUSAL_LM",
+    )

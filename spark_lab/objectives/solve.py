@@ -1,0 +1,22 @@
+"""Solve the question itself: the policy's own objective."""
+
+from __future__ import annotations
+
+from spark_lab import answers, prompts
+from spark_lab.records import Question, Verdict
+
+
+class Solve:
+    """Reward 1 if the boxed answer equals the ground truth, else 0 (SPARK section 3.1)."""
+
+    name = "solve"
+
+    def __init__(self, templates: str, verifier: str):
+        self._template = prompts.load(templates).solve
+        self._verifier = verifier
+
+    def prompt(self, question: Question) -> str:
+        return prompts.fill(self._template, question=question.text)
+
+    def grade(self, question: Question, text: str) -> Verdict:
+        return answers.grade_answer(self._verifier, text, question.answer)

@@ -1,0 +1,1 @@
+"""SPARK's training loop on top of TRL's GRPOTrainer."""

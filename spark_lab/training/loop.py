@@ -1,0 +1,203 @@
+"""The SPARK algorithm, window by window, without any tensor in it.
+
+    plan       questions and recycled items become the groups of a window
+    (sample)   the trainer draws G completions for each group
+    grade      the verifier, or the known label, says what each one is worth
+    absorb     groups that solved a question are recycled into new items
+
+Everything here is replicated on every rank: the same calls in the same order leave the same state,
+so a group may be split over ranks.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spark_lab.objectives import Objective, Solve
+from spark_lab.records import Group, Question, Rollout, Verdict
+from spark_lab.recycling.buffer import RecycleBuffer
+from spark_lab.recycling.recycler import Recycler
+from spark_lab.training.schedule import Schedule, Source
+from spark_lab.training.stream import PromptStream
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One graded completion, as every rank gets to know it. Lengths are in tokens."""
+
+    text: str
+    verdict: Verdict
+    prompt_length: int
+    length: int
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GradedGroup:
+    """The samples of one source in one window. `label` is what a correct one answers."""
+
+    source: Source
+    window: int
+    prompt: str
+    label: str
+    samples: tuple[Sample, ...]
+
+
+class SparkLoop:
+    """Plans windows, grades their completions and recycles them."""
+
+    def __init__(
+        self,
+        questions: Sequence[Question],
+        solve: Solve,
+        objectives: Mapping[str, Objective],
+        *,
+        schedule: Schedule,
+        stream: PromptStream,
+        recycler: Recycler,
+        buffer: RecycleBuffer,
+        group_size: int,
+    ):
+        self._questions = questions
+        self._solve = solve
+        self._objectives = objectives
+        self._schedule = schedule
+        self._stream = stream
+        self._recycler = recycler
+        self._buffer = buffer
+        self._group_size = group_size
+        self._window = 0
+        self._plan: list[Source] = []
+        self._graded: list[GradedGroup] = []
+        self._counts: Counter[str] = Counter()
+        self._ages: list[int] = []
+
+    def plan(self) -> list[str]:
+        """Open the next window; returns the user prompt of each of its groups."""
+        self._plan = self._schedule.plan(self._stream, self._buffer)
+        return [self._prompt(source) for source in self._plan]
+
+    def _prompt(self, source: Source) -> str:
+        if isinstance(source, int):
+            return self._solve.prompt(self._questions[source])
+        return source.prompt
+
+    def _label(self, source: Source) -> str:
+        return self._questions[source].answer if isinstance(source, int) else source.label
+
+    def grade(self, group: int, text: str) -> Verdict:
+        """The verdict on one completion of the open window's group number `group`."""
+        source = self._plan[group]
+        if isinstance(source, int):
+            return self._solve.grade(self._questions[source], text)
+        return self._objectives[source.objective].grade(source, text)
+
+    def loss_weight(self, group: int) -> float:
+        """Factor on the advantages of a group: 1 for questions, else the objective's weight."""
+        source = self._plan[group]
+        return 1.0 if isinstance(source, int) else self._objectives[source.objective].config.weight
+
+    def absorb(self, samples: Sequence[Sample]) -> None:
+        """Close the window with all its samples in global row order, and recycle its groups."""
+        size = self._group_size
+        graded = [
+            GradedGroup(
+                source,
+                self._window,
+                self._prompt(source),
+                self._label(source),
+                tuple(samples[i * size : (i + 1) * size]),
+            )
+            for i, source in enumerate(self._plan)
+        ]
+        items = [group.source for group in graded if not isinstance(group.source, int)]
+        self._ages += [self._window - item.window for item in items]
+        self._graded += graded
+        self._recycle(graded)
+        self._window += 1
+
+    def _recycle(self, graded: Sequence[GradedGroup]) -> None:
+        if not self._objectives:
+            return
+        groups = [
+            Group(
+                self._questions[group.source],
+                tuple(Rollout(sample.text, sample.verdict) for sample in group.samples),
+            )
+            for group in graded
+            if isinstance(group.source, int)
+        ]
+        harvest = self._recycler.recycle(groups, self._window)
+        evicted = self._buffer.push(harvest.items)
+        self._counts["produced"] += len(harvest.items)
+        self._counts.update({f"dropped_{why}": n for why, n in harvest.dropped.items()})
+        self._counts["dropped_capacity"] += evicted
+
+    def drain(self) -> tuple[dict[str, float], list[GradedGroup]]:
+        """The metrics and the groups of all windows since the last call."""
+        metrics = {}
+        by_objective: dict[str, list[GradedGroup]] = defaultdict(list)
+        for group in self._graded:
+            by_objective[_name(group.source)].append(group)
+        for name in ("solve", *self._objectives):
+            if by_objective[name]:
+                metrics |= _objective_metrics(name, by_objective[name])
+        if self._objectives and self._graded:
+            metrics |= self._recycle_metrics()
+        graded, self._graded = self._graded, []
+        self._counts.clear()
+        self._ages.clear()
+        return metrics, graded
+
+    def _recycle_metrics(self) -> dict[str, float]:
+        dropped = {name: n for name, n in self._counts.items() if name.startswith("dropped_")}
+        metrics: dict[str, float] = {
+            "recycle/size": len(self._buffer),
+            "recycle/produced": self._counts["produced"],
+            "recycle/dropped": sum(dropped.values()),
+        }
+        metrics |= {f"recycle/{name}": n for name, n in dropped.items() if n}
+        if self._ages:
+            metrics["recycle/age_windows"] = statistics.fmean(self._ages)
+        return metrics
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "window": self._window,
+            "schedule": self._schedule.state_dict(),
+            "stream": self._stream.state_dict(),
+            "recycler": self._recycler.state_dict(),
+            "buffer": self._buffer.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._window = state["window"]
+        self._schedule.load_state_dict(state["schedule"])
+        self._stream.load_state_dict(state["stream"])
+        self._recycler.load_state_dict(state["recycler"])
+        self._buffer.load_state_dict(state["buffer"])
+
+
+def _name(source: Source) -> str:
+    return "solve" if isinstance(source, int) else source.objective
+
+
+def _objective_metrics(name: str, groups: Sequence[GradedGroup]) -> dict[str, float]:
+    """Reward statistics over samples; `zero_std_fraction` over groups (no gradient in those)."""
+    samples = [sample for group in groups for sample in group.samples]
+    rewards = [sample.verdict.reward for sample in samples]
+    flat = [len({sample.verdict.reward for sample in group.samples}) == 1 for group in groups]
+    values = {
+        "reward_mean": statistics.fmean(rewards),
+        "reward_std": statistics.pstdev(rewards),
+        "zero_std_fraction": statistics.fmean(flat),
+        "parse_failure_rate": statistics.fmean(not sample.verdict.parsed for sample in samples),
+        "truncated_fraction": statistics.fmean(sample.truncated for sample in samples),
+        "count": len(samples),
+        "length": statistics.fmean(sample.length for sample in samples),
+    }
+    return {f"train/{name}/{key}": value for key, value in values.items()}
