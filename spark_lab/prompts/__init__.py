@@ -24,7 +24,7 @@ import difflib
 import os
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -89,7 +89,7 @@ def builtin_sets() -> tuple[str, ...]:
     return tuple(sorted(entry.name for entry in folders if (entry / _SOLVE).is_file()))
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(name_or_folder: str) -> TemplateSet:
     """The template set of that name, or of that folder. UserError with every problem at once."""
     templates, problems = _read(name_or_folder)
