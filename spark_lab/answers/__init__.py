@@ -1,4 +1,32 @@
-"""The one extractor and the one verifier of answers and verdicts."""
+r"""The one extractor and the one verifier of answers and verdicts.
+
+Solving, judging, reflecting, recycling and evaluating all read a completion through this package, so
+the answer that was graded is the answer that is shown to a judge, and its label is what the verifier
+said of that very string. Where this differs from the paper's reference code (its `new_data_gen.py`
+recycles, its `math_verify_2.py` verifies):
+
+- The reference recycles the first ``\boxed{...}`` and verifies everything from the first box to the
+  last brace; a right answer boxed twice reads as a set, earns 0 and is recycled as a wrong one. Here
+  the last complete box counts, for both.
+- The reference recycles the rest of the text as the answer of a box that never closes, as happens to
+  completions cut off by the length limit. Here such a box is no answer.
+- The reference compares multiple choices and verdicts literally: ``(A)``, ``A. 97``, ``yes`` and
+  ``Yes.`` earn 0 and become label noise. Here they are read (`read_verdict`, kind "exact").
+- In the reference a completion without an answer ends in an exception that is swallowed, or (in the
+  older generator) is replaced by a random wrong answer. Here its answer is None and its reward 0; it
+  is counted as a parse failure and never shown to a judge as an answer.
+- The reference's judge prompts ask for ``\box{...}``, which its verifier doesn't read. Here templates
+  that ask for anything but ``\boxed{...}`` are refused (`spark_lab.prompts.check`), and only
+  ``\boxed`` is read.
+- In the reference math-verify is limited by a signal that works in the main thread only. Here it
+  runs in a helper process with a budget of processor time (`answers.symbolic`).
+- A box inside a thinking block (``<think>``) is no answer here; the reference reads it like any other.
+
+Completions are data: no text whatever makes a function of this package raise. Measured on one core
+of a 2-core virtual machine: 1 MB of braces is read in at most 0.2 s; exact and numeric comparisons
+take 5 to 50 microseconds, math ones that need math-verify 2 to 80 ms and at most 0.45 s where it
+doesn't finish.
+"""
 
 from __future__ import annotations
 

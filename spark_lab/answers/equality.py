@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
 
@@ -12,11 +13,15 @@ from spark_lab.answers.numbers import equal, read_number
 # Longer answers are wrong unread: no gold answer is that long, and reading them costs time.
 LONGEST_ANSWER = 2_000
 
+# The letter of a multiple choice: b, (b), b), "b. 97", "(b) 97", "b: the second".
+_CHOICE = re.compile(r"\(?([a-z])(?:\)|[).:]+(\s.*))?")
+
 
 def verify(kind: str, answer: str | None, gold: str) -> bool:
     """Whether `answer` equals `gold`; never raises, never takes more than a second.
 
-    - exact: the same text up to whitespace, case, text wrappers, dollar signs and a full stop;
+    - exact: the same text up to whitespace, case, text wrappers, dollar signs and a full stop; of a
+      gold answer that is one letter, "(B)", "B. 97" and "B: the second" are accepted too;
     - numeric: the same number (see `spark_lab.answers.numbers`); both have to be one;
     - math: exact or numeric or the same expression by math-verify (see `answers.symbolic`).
 
@@ -28,8 +33,12 @@ def verify(kind: str, answer: str | None, gold: str) -> bool:
 
 
 def _exact(answer: str, gold: str) -> bool:
-    plain = _plain(gold)
-    return plain != "" and _plain(answer) == plain
+    given, wanted = _plain(answer), _plain(gold)
+    choice = _CHOICE.fullmatch(wanted)
+    if choice is not None and choice[2] is None:
+        chosen = _CHOICE.fullmatch(given)
+        return chosen is not None and chosen[1] == choice[1]
+    return wanted != "" and given == wanted
 
 
 def _plain(text: str) -> str:

@@ -13,11 +13,6 @@ a judge is shown. The rules:
 - A thinking block is no answer: after the last ``</think>`` only what follows it counts, and from a
   ``<think>`` that is never closed nothing counts. Where the chat template opens the block and the
   completion is cut off in it, there is no tag to go by and its boxes count.
-
-The paper's reference code extracts with two functions that disagree: its recycler takes the first
-box and the whole rest of the text where a box never closes, its verifier everything from the first
-box to the last brace, which turns two boxes into a set and gives reward 0 even when both are right.
-There, a right answer boxed twice is recycled as a wrong one.
 """
 
 from __future__ import annotations
@@ -31,7 +26,7 @@ _WRAPPER = re.compile(
     r"\\(?:text(?:bf|it|rm|sf|tt|sc|normal)?|math(?:bf|it|rm|sf|tt|bb|cal)|mbox|emph|operatorname"
     r"|boldsymbol|bf|rm)\s*\{([^{}]*)\}"
 )
-_QUOTES = " \t\n\"'`“”‘’«»*_$()[]<>"
+_AROUND = " \"'`“”‘’«»*_$()[]{}<>\\"
 _LONGEST_VERDICT = 200
 
 
@@ -41,9 +36,12 @@ def extract_boxed(text: str) -> str | None:
     Linear in the length of the text, whatever it is.
     """
     text = _after_thinking(text)
+    first_box = text.find(r"\boxed")
+    if first_box < 0:
+        return None
     open_braces: list[int] = []  # where a box's content starts, or -1 for a plain brace
     last_start, answer = -1, None
-    for token in _TOKEN.finditer(text):
+    for token in _TOKEN.finditer(text, first_box):
         if token[1]:
             open_braces.append(token.end())
         elif token[0] == "{":
@@ -73,6 +71,8 @@ def unwrap(text: str) -> str:
 def visible(text: str) -> str:
     """Without control and format characters (NUL, byte-order and direction marks), which become
     spaces or nothing, and with the whitespace collapsed."""
+    if text.isprintable():
+        return " ".join(text.split())
     kept = (
         " " if unicodedata.category(char) == "Cc" else char
         for char in text
@@ -90,11 +90,11 @@ def read_verdict(text: str, labels: tuple[str, str]) -> str | None:
     boxed = extract_boxed(text)
     if boxed is None or len(boxed) > _LONGEST_VERDICT:
         return None
-    content = unwrap(visible(unicodedata.normalize("NFKC", boxed))).strip(_QUOTES)
+    content = unwrap(visible(unicodedata.normalize("NFKC", boxed))).strip(_AROUND)
     for label, other in (labels, labels[::-1]):
         match = re.match(
             rf"(?:(?:the )?(?:answer|option|solution|response|verdict)(?: is)?:? )?[(\[\"'*]*"
-            rf"{re.escape(label)}(?:$|[\"'*]*[.,:;!)\]](.*))",
+            rf"{re.escape(label)}(?:$|[\"'*]*\s*[.,:;!)\]\u2013\u2014-](.*))",
             content,
             re.IGNORECASE,
         )

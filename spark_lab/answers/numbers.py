@@ -15,12 +15,14 @@ from spark_lab.answers.extraction import unwrap, visible
 
 TOLERANCE = Fraction(1, 10**6)
 
-_NOISE = re.compile(r"\\[,!;:() \[\]]|\\?\$|[€£¥]|\^\s*\{?\s*\\circ\s*\}?|°|\\(?:left|right)\b")
+# 1,234 and 1{,}234 and 1\,234 and 1,\!234; a group that starts with 0 is a decimal comma.
+_THIN_SPACE = re.compile(r"(?<=[0-9])\\,(?=[0-9]{3}(?![0-9]))|\\!")
+_NOISE = re.compile(r"\\[,;:() \[\]]|\\?\$|[€£¥]|\^\s*\{?\s*\\circ\s*\}?|°")
 _FRAC = re.compile(r"\\[dtc]?frac\s*(?:\{([^{}]*)\}|([0-9]))\s*(?:\{([^{}]*)\}|([0-9]))")
-_DECIMAL = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+"
+_DECIMAL = r"(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+"
 _NUMBER = re.compile(
     rf"(?:[A-Za-z]\s*=\s*)?(?P<sign>[+-]?)\s*"
-    rf"(?:(?:(?P<whole>[0-9]+) +)?(?P<top>[+-]?(?:{_DECIMAL}))\s*/\s*(?P<bottom>[+-]?(?:{_DECIMAL}))"
+    rf"(?:(?:(?P<whole>[0-9]+) +(?=[0-9]))?(?P<top>[+-]?(?:{_DECIMAL}))\s*/\s*(?P<bottom>[+-]?(?:{_DECIMAL}))"
     rf"|(?P<plain>{_DECIMAL}))\s*(?P<percent>\\?%)?"
 )
 
@@ -37,7 +39,8 @@ class Number:
 def read_number(text: str) -> Number | None:
     """The number that the text is, or None if it is anything else."""
     text = unwrap(visible(text)).replace("{,}", ",").replace("\N{MINUS SIGN}", "-")
-    text = _FRAC.sub(lambda m: f" {m[1] or m[2]}/{m[3] or m[4]} ", _NOISE.sub("", text)).strip()
+    text = _NOISE.sub(" ", _THIN_SPACE.sub("", text))
+    text = _FRAC.sub(lambda m: f" {m[1] or m[2]}/{m[3] or m[4]} ", text).strip()
     match = _NUMBER.fullmatch(text.removesuffix("."))
     if match is None:
         return None

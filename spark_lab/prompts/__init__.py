@@ -192,7 +192,7 @@ def _check_template(where: str, file: str, template: str) -> list[Problem]:
         )
     used = set(_PLACEHOLDER.findall(template))
     for name in sorted(used.union(_BRACED_WORD.findall(template)).difference(allowed)):
-        close = difflib.get_close_matches(name, allowed, n=1)
+        close = [] if name in _NAMES else difflib.get_close_matches(name, allowed, n=1)
         fix = f"did you mean {{{close[0]}}}?" if close else f"remove {{{name}}}"
         problems.append(Problem(where, f"unknown placeholder {{{name}}}", f"only {shown}", fix))
     for name in allowed:
