@@ -1,0 +1,1 @@
+"""Hydra groups. Every key is explained where it is set."""

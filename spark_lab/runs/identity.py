@@ -1,0 +1,94 @@
+"""A run is named by its resolved configuration: equal ones share a folder, others never do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spark_lab.errors import Problem, UserError
+from spark_lab.schema import Config, ObjectiveConfig
+
+# What does not change a run's results, and so not its identity.
+_NOT_IDENTITY = ("root", "name", "dry_run", "force", "retry", "tracking")
+_NOT_IDENTITY_TRAINER = ("threads", "save_every", "keep_checkpoints")
+
+
+def arm(objective: ObjectiveConfig) -> str:
+    """The name of a choice of objectives, such as "pointwise+reflect" or "none"."""
+    active = [name for name, slot in asdict(objective).items() if slot is not None]
+    return "+".join(active) or "none"
+
+
+def identity(config: dict[str, Any]) -> str:
+    """First 8 hex digits of the sha256 of everything in a resolved config that shapes results."""
+    kept = {key: value for key, value in config.items() if key not in _NOT_IDENTITY}
+    trainer = kept.get("trainer")
+    if isinstance(trainer, dict):
+        kept["trainer"] = {k: v for k, v in trainer.items() if k not in _NOT_IDENTITY_TRAINER}
+    canonical = json.dumps(kept, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+
+def folder_of(config: Config) -> Path:
+    """<root>/<name or "single">/<arm>/seed<k>-<identity>"""
+    leaf = f"seed{config.seed}-{identity(asdict(config))}"
+    return Path(config.root).absolute() / (config.name or "single") / arm(config.objective) / leaf
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The resolved configuration of a run as plain values. UserError if damaged."""
+    path = folder / "config.yaml"
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        config = error
+    if isinstance(config, dict):
+        return config
+    detail = str(config).splitlines()[0] if isinstance(config, Exception) else "no keys"
+    raise UserError(
+        Problem(
+            str(path),
+            f"not a configuration ({detail})",
+            "the resolved configuration of this run",
+            "restore the file, or move the folder away to start the run over",
+        )
+    )
+
+
+def refuse_other(folder: Path, config: Config) -> None:
+    stored, wanted = read_config(folder), asdict(config)
+    if identity(stored) == identity(wanted):
+        return
+    before, after = _flat(stored), _flat(wanted)
+    changes = [
+        f"{key}: {before.get(key, 'absent')} in the folder, {after.get(key, 'absent')} now"
+        for key in sorted(before | after)
+        if before.get(key, "absent") != after.get(key, "absent") and _in_identity(key)
+    ]
+    raise UserError(
+        Problem(
+            str(folder / "config.yaml"),
+            "the configuration of another run:\n    " + "\n    ".join(changes),
+            "the configuration that you asked for",
+            "choose another root or name, or move the folder away",
+        )
+    )
+
+
+def _in_identity(key: str) -> bool:
+    first, _, rest = key.partition(".")
+    return first not in _NOT_IDENTITY and not (first == "trainer" and rest in _NOT_IDENTITY_TRAINER)
+
+
+def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(config, dict) or not config:
+        return {prefix: config}
+    flat = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat

@@ -1,0 +1,1 @@
+"""Named sweeps: each file is a primary config (`spark-lab -cn NAME`)."""
