@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 import typing
-from collections.abc import Iterable
 from typing import Any
 
 from hydra import compose as hydra_compose
@@ -16,8 +14,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from spark_lab import mistakes, validation
-from spark_lab.errors import Problem, UserError
+from spark_lab import mistakes, plugins, validation
+from spark_lab.errors import Problem, UserError, unknown
 from spark_lab.schema import Config
 
 _MODULE = "spark_lab.conf"
@@ -30,41 +28,48 @@ def compose(overrides: list[str], config_name: str = "config") -> Config:
 
     Raises UserError with every mistake in the overrides and in the values they set, all at once.
     """
-    node, problems = compose_node(overrides, config_name)
-    if node is None:
-        raise UserError(*problems)
     try:
-        config = to_config(node)
+        return to_config(compose_node(overrides, config_name))
     except UserError as error:
-        raise UserError(*problems, *error.problems) from None
-    if problems:
-        raise UserError(*problems)
-    return config
+        raise UserError(*_all_problems(error, overrides, config_name)) from None
 
 
-def compose_node(
-    overrides: list[str], config_name: str = "config"
-) -> tuple[DictConfig | None, list[Problem]]:
-    """What can be composed once the overrides with a mistake are left out, and the mistakes.
+def _all_problems(error: UserError, overrides: list[str], config_name: str) -> list[Problem]:
+    """One mistake hides others, so what is left without the blamed overrides is checked again."""
+    problems = list(error.problems)
+    blamed = {problem.where for problem in problems}
+    rest = [text for text in overrides if not blames(blamed, text)]
+    if len(rest) < len(overrides):
+        try:
+            compose(rest, config_name)
+        except UserError as further:
+            problems += [problem for problem in further.problems if problem.where not in blamed]
+    return problems
 
-    The node holds Hydra's own section, too; it is None where nothing can be composed.
+
+def blames(places: set[str], override: str) -> bool:
+    """Whether a problem's place is this override or the key that it sets."""
+    return override in places or override.lstrip("+~").partition("=")[0] in places
+
+
+def compose_node(overrides: list[str], config_name: str = "config") -> DictConfig:
+    """Composed but not yet typed or checked; it holds Hydra's own section, too.
+
+    Raises UserError naming each override that can't be composed.
     """
+    plugins.register()
     GlobalHydra.instance().clear()
     with initialize_config_module(_MODULE, version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        problems = mistakes.in_config_name(loader, config_name)
-        if problems:
-            return None, problems
         try:
-            return hydra_compose(config_name, overrides, return_hydra_config=True), []
+            return hydra_compose(config_name, overrides, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
-            sound, problems = mistakes.in_overrides(loader, config_name, overrides)
-            if not problems:
-                return None, [mistakes.unexplained(error)]
-        try:
-            return hydra_compose(config_name, sound, return_hydra_config=True), problems
-        except (HydraException, OmegaConfBaseException):
-            return None, problems
+            loader = GlobalHydra.instance().config_loader()
+            raise UserError(*mistakes.explain(loader, config_name, overrides, error)) from None
+
+
+def shown(node: DictConfig, *, resolve: bool) -> str:
+    """The composed YAML without Hydra's section."""
+    return OmegaConf.to_yaml(_own(node), resolve=resolve)
 
 
 def to_config(node: DictConfig) -> Config:
@@ -89,8 +94,12 @@ def typed(node: DictConfig) -> Config:
     return typing.cast(Config, OmegaConf.to_object(merged))
 
 
+def _own(node: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(node, [key for key in node if key != "hydra"])
+
+
 def _resolved(node: DictConfig) -> tuple[dict[str, Any], list[Problem]]:
-    kept = OmegaConf.masked_copy(node, [key for key in node if key != "hydra"])
+    kept = _own(node)
     try:
         return typing.cast(dict, OmegaConf.to_container(kept, resolve=True)), []
     except OmegaConfBaseException as error:
@@ -109,7 +118,7 @@ def _mismatches(schema: type, values: Any, path: str) -> list[Problem]:
         return [Problem(path, repr(values), "a section of keys", f"{path}.KEY=VALUE")]
     hints = typing.get_type_hints(schema)
     problems = [
-        unknown_key(f"{path}{key}", hints, f"{path}{key}=...") for key in values if key not in hints
+        unknown(f"{path}{key}", str(key), sorted(hints), path) for key in values if key not in hints
     ]
     for spec in dataclasses.fields(schema):
         where = f"{path}{spec.name}"
@@ -127,18 +136,6 @@ def _mismatches(schema: type, values: Any, path: str) -> list[Problem]:
         else:
             problems += _mistyped(schema, spec.name, value, where)
     return problems
-
-
-def unknown_key(where: str, known: Iterable[str], got: str) -> Problem:
-    """A key that the schema doesn't have, with the nearest one that it has."""
-    known = sorted(known)
-    section, _, last = where.rpartition(".")
-    near = difflib.get_close_matches(last, known, n=1, cutoff=0.6)
-    prefix = f"{section}." if section else ""
-    fix = (
-        f"did you mean {prefix}{near[0]}?" if near else f"use one of the keys of {section or 'it'}"
-    )
-    return Problem(where, got, f"one of {', '.join(known)}", fix)
 
 
 def _absent(where: str) -> Problem:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -15,9 +17,7 @@ class Problem:
     fix: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.where}\n  got       {self.got}\n  expected  {self.expected}\n  fix       {self.fix}"
-        )
+        return f"{self.where}\n  got       {self.got}\n  expected  {self.expected}\n  fix       {self.fix}"
 
 
 class UserError(Exception):
@@ -26,3 +26,11 @@ class UserError(Exception):
     def __init__(self, *problems: Problem):
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+
+
+def unknown(where: str, got: str, known: Iterable[str], prefix: str = "") -> Problem:
+    """A name that isn't one of `known`, with the nearest one; `prefix` makes it typeable."""
+    known = list(known)
+    near = difflib.get_close_matches(got, known, n=1, cutoff=0.6)
+    fix = f"did you mean {prefix}{near[0]}?" if near else f"{prefix}{known[0]}, for example"
+    return Problem(where, got, f"one of {', '.join(known)}", fix)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import typing
 from typing import Any
 
@@ -13,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, OverrideType
 from hydra.errors import OverrideParseException
 
-from spark_lab.errors import Problem
+from spark_lab.errors import Problem, unknown
 from spark_lab.schema import Config
 
 _SLOTS = {
@@ -23,30 +22,19 @@ _SLOTS = {
 }
 
 
-def in_config_name(loader: ConfigLoader, name: str) -> list[Problem]:
-    """A named sweep that doesn't exist."""
-    sweeps = sorted(loader.get_group_options("", ObjectType.CONFIG))
-    if name in sweeps:
-        return []
-    return [_no_such(f"-cn {name}", name, sweeps, "-cn ")]
+def explain(
+    loader: ConfigLoader, config_name: str, overrides: list[str], error: Exception
+) -> list[Problem]:
+    """All mistakes that can be told from the overrides, or else Hydra's own words."""
+    names = loader.get_group_options("", ObjectType.CONFIG)
+    sweeps = sorted(name for name in names if not name.startswith("_"))
+    if config_name not in sweeps:
+        return [unknown(f"-cn {config_name}", config_name, sweeps, "-cn ")]
+    problems = [found for text in overrides for found in _mistakes(loader, overrides, text)]
+    return problems or [_unexplained(error)]
 
 
-def in_overrides(
-    loader: ConfigLoader, config_name: str, overrides: list[str]
-) -> tuple[list[str], list[Problem]]:
-    """(the overrides that are sound by themselves, what is wrong with the others)"""
-    sound: list[str] = []
-    problems: list[Problem] = []
-    for text in overrides:
-        found = _mistakes(loader, overrides, text)
-        problems += found
-        if not found:
-            sound.append(text)
-    return sound, problems
-
-
-def unexplained(error: Exception) -> Problem:
-    """Hydra's own words, for what is not foreseen here."""
+def _unexplained(error: Exception) -> Problem:
     causes = [str(error)]
     while error.__cause__ is not None:
         error = error.__cause__
@@ -69,19 +57,23 @@ def _mistakes(loader: ConfigLoader, overrides: list[str], text: str) -> list[Pro
         return []
     if loader.get_group_options(key):
         return _wrong_options(loader, parsed, key)
+    if parsed.is_sweep_override():
+        return [_several_values(text, parsed)]
     if "/" in key:
-        return [_no_such(text, key, _groups(loader), "")]
+        return [unknown(text, key, _groups(loader))]
     return _wrong_key(loader, parsed, key, overrides)
 
 
 def _wrong_options(loader: ConfigLoader, parsed: Override, group: str) -> list[Problem]:
     options = sorted(loader.get_group_options(group, ObjectType.CONFIG))
     text = typing.cast(str, parsed.input_line)
-    unknown = [name for name in _names(parsed.value()) if name not in options]
-    problems = [_no_such(text, name, options, f"{group}=") for name in unknown]
-    if not problems and parsed.type is OverrideType.ADD and group != "hydra":
-        problems = [_superfluous_plus(text)]
-    return problems
+    wrong = [name for name in _names(parsed.value()) if name not in options]
+    problems = [unknown(text, name, options, f"{group}=") for name in wrong]
+    if problems:
+        return problems
+    if parsed.is_sweep_override():
+        return [_several_values(text, parsed)]
+    return [_superfluous_plus(text)] if parsed.type is OverrideType.ADD else []
 
 
 def _names(value: Any) -> list[str]:
@@ -107,7 +99,7 @@ def _wrong_key(
             known = [".".join([*path, hint]) for hint in hints]
             if not path:
                 known += _groups(loader)
-            return [_no_such(text, key, sorted(set(known)), "")]
+            return [unknown(text, key, sorted(set(known)))]
         path.append(name)
         section = _plain(hints[name])
     if dataclasses.is_dataclass(section) and len(path) == 1 and parsed.type is OverrideType.CHANGE:
@@ -152,6 +144,12 @@ def _chosen(path: list[str], slot: list[str], overrides: list[str]) -> bool:
     return name == "chain_sums" if not typed else name in typed[-1]
 
 
+def _several_values(text: str, parsed: Override) -> Problem:
+    key = parsed.get_key_element()
+    fix = f"-m {text} for one run each, or '{key}=[{text.partition('=')[2]}]' for all at once"
+    return Problem(text, "several values", "one value, or -m", fix)
+
+
 def _superfluous_plus(text: str) -> Problem:
     return Problem(text, "a + before a known name", "no +", text.lstrip("+"))
 
@@ -166,12 +164,6 @@ def _unreadable(text: str) -> Problem:
     return Problem(
         text, "a value that can't be read", "KEY=VALUE", f"quote special signs: {quoted}"
     )
-
-
-def _no_such(where: str, got: str, known: list[str], prefix: str) -> Problem:
-    near = difflib.get_close_matches(got, known, n=1, cutoff=0.6)
-    fix = f"did you mean {prefix}{near[0]}?" if near else f"{prefix}{known[0]}, for example"
-    return Problem(where, got, f"one of {', '.join(known)}", fix)
 
 
 def _groups(loader: ConfigLoader) -> list[str]:

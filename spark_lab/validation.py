@@ -1,11 +1,353 @@
-"""Every rule that needs more than a key's type. All problems at once, before torch is imported."""
+"""Every rule that a key's type can't say. All problems at once, before torch is imported."""
 
 from __future__ import annotations
 
-from spark_lab.errors import Problem
-from spark_lab.schema import Config
+import json
+import math
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from spark_lab import prompts, tasks, trl_fields
+from spark_lab.errors import Problem, unknown
+from spark_lab.models.load import check_model_path, resolve_path
+from spark_lab.schema import Config, ObjectiveConfig
+
+_MATERIALS = ("answer", "working", "both")
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "objective.pointwise.material": _MATERIALS,
+    "objective.pairwise.material": _MATERIALS,
+    "objective.reflect.material": _MATERIALS,
+    "recycle.source": ("on_policy", "off"),
+    "recycle.all_right": ("pointwise", "skip"),
+    "recycle.all_wrong": ("pointwise", "skip"),
+    "recycle.label_balance": ("none", "half"),
+    "recycle.take": ("shares", "fifo"),
+    "schedule.kind": ("joint", "alternate", "mixed"),
+    "model.dtype": ("auto", "float32", "bfloat16"),
+    "model.attention": ("auto", "sdpa", "eager", "flash_attention_2"),
+    "trainer.lr_schedule": ("constant", "linear", "cosine"),
+    "trainer.loss_type": (*("dapo", "bnpo", "grpo", "dr_grpo", "cispo", "sapo", "luspo", "vespo"),),
+    "trainer.scale_rewards": ("group", "batch", "none"),
+    "budget.unit": ("steps", "rollouts", "generated_tokens", "flops", "seconds"),
+    "tracking.console": ("auto", "plain", "off"),
+}
+_LISTS: dict[str, tuple[str, ...]] = {
+    "objective.pointwise.forms": ("yes_no", "a_b"),
+    "objective.reflect.forms": ("told_wrong", "verify_first"),
+}
+# In interval notation: [ and ] include the end, ( and ) leave it out.
+_RANGES = {
+    "objective.pointwise.share": "[0, inf)",
+    "objective.pointwise.weight": "[0, inf)",
+    "objective.pairwise.share": "[0, inf)",
+    "objective.pairwise.weight": "[0, inf)",
+    "objective.reflect.share": "[0, inf)",
+    "objective.reflect.weight": "[0, inf)",
+    "objective.reflect.keep_share": "[0, 1]",
+    "recycle.pairwise_share": "[0, 1]",
+    "recycle.judge_cap": "[0, inf)",
+    "recycle.reflect_cap": "[0, inf)",
+    "recycle.capacity": "[1, inf)",
+    "recycle.max_prompt_tokens": "[1, inf)",
+    "schedule.fraction": "(0, 1)",
+    "model.lora.rank": "[1, inf)",
+    "model.lora.alpha": "(0, inf)",
+    "model.lora.dropout": "[0, 1)",
+    "trainer.prompts_per_window": "[1, inf)",
+    "trainer.group_size": "[2, inf)",
+    "trainer.updates_per_window": "[1, inf)",
+    "trainer.num_iterations": "[1, inf)",
+    "trainer.micro_batch_size": "[1, inf)",
+    "trainer.max_completion_length": "[1, inf)",
+    "trainer.temperature": "(0, inf)",
+    "trainer.top_p": "(0, 1]",
+    "trainer.learning_rate": "(0, inf)",
+    "trainer.lr_min_ratio": "[0, 1]",
+    "trainer.warmup_fraction": "[0, 1)",
+    "trainer.weight_decay": "[0, inf)",
+    "trainer.adam_beta1": "[0, 1)",
+    "trainer.adam_beta2": "[0, 1)",
+    "trainer.max_grad_norm": "[0, inf)",
+    "trainer.beta": "[0, inf)",
+    "trainer.epsilon": "(0, inf)",
+    "trainer.epsilon_high": "(0, inf)",
+    "trainer.save_every": "[0, inf)",
+    "trainer.keep_checkpoints": "[1, inf)",
+    "trainer.threads": "[1, inf)",
+    "budget.limit": "(0, inf)",
+    "eval.every": "[0, inf)",
+    "eval.samples": "[1, inf)",
+    "eval.temperature": "(0, inf)",
+    "eval.batch_size": "[1, inf)",
+    "eval.max_completion_length": "[1, inf)",
+    "eval.seed": "[0, inf)",
+    "tracking.rollouts_every": "[0, inf)",
+    "seed": "[0, inf)",
+    "retry": "[0, inf)",
+}
 
 
 def check(config: Config) -> list[Problem]:
-    """Everything that is wrong with a configuration, in the order of its sections."""
-    return []
+    """Everything that is wrong with a configuration."""
+    problems = _check_values(config)
+    if not problems:  # the rules below would repeat or misread a value that is already wrong
+        problems += _check_objectives(config)
+        problems += _check_recycling(config)
+        problems += _check_schedule(config)
+        problems += _check_batches(config)
+    problems += trl_fields.check(config.trainer.grpo)
+    problems += tasks.check_task(config.task)
+    problems += _check_model(config)
+    problems += _check_templates(config)
+    return problems
+
+
+def _check_values(config: Config) -> list[Problem]:
+    problems = []
+    for key, choices in _CHOICES.items():
+        value = _get(config, key)
+        if value is not None and value not in choices:
+            problems.append(unknown(key, value, choices, f"{key}="))
+    for key, choices in _LISTS.items():
+        values = _get(config, key)
+        problems += [
+            unknown(key, value, choices, f"{key}=")
+            for value in values or ()
+            if value not in choices
+        ]
+        if values == []:
+            problems.append(Problem(key, "[]", "at least one form", f"{key}=[{choices[0]}]"))
+    for key, interval in _RANGES.items():
+        value = _get(config, key)
+        if value is not None and not _within(value, interval):
+            problems.append(Problem(key, str(value), _words(interval), f"{key}=NUMBER"))
+    if config.name is not None and not re.fullmatch(r"[\w+=,-][\w.+=,-]*", config.name):
+        fix = "letters, digits and . _ + - = only"
+        problems.append(Problem("name", repr(config.name), "the name of one folder", fix))
+    uri = config.tracking.mlflow_uri
+    if uri is not None and "://" not in uri:
+        fix = f"tracking.mlflow_uri=sqlite:///{Path(uri).absolute()}"
+        problems.append(Problem("tracking.mlflow_uri", uri, "an address with ://", fix))
+    return problems
+
+
+def _get(config: Any, key: str) -> Any:
+    """The value at a dotted key; None where a slot on the way is off."""
+    for name in key.split("."):
+        config = getattr(config, name, None)
+    return config
+
+
+def _within(value: float, interval: str) -> bool:
+    low, high = map(float, interval[1:-1].split(","))
+    above = value >= low if interval[0] == "[" else value > low
+    below = value <= high if interval[-1] == "]" else value < high
+    return not math.isnan(value) and above and below
+
+
+def _words(interval: str) -> str:
+    low, high = interval[1:-1].split(", ")
+    words = f"at least {low}" if interval[0] == "[" else f"above {low}"
+    if high == "inf":
+        return words
+    return f"{words} and {'at most' if interval[-1] == ']' else 'below'} {high}"
+
+
+def active(objective: ObjectiveConfig) -> dict[str, Any]:
+    """The slots that are switched on, by name."""
+    return {name: slot for name, slot in vars(objective).items() if slot is not None}
+
+
+def _check_objectives(config: Config) -> list[Problem]:
+    slots, problems = active(config.objective), []
+    if slots and sum(slot.share for slot in slots.values()) == 0:
+        first = next(iter(slots))
+        problems.append(
+            Problem(
+                "objective.*.share",
+                "0 for every objective",
+                "a share above 0, or no objective",
+                f"objective.{first}.share=1, or objective=none",
+            )
+        )
+    reflect = config.objective.reflect
+    if reflect is not None and reflect.keep_share > 0 and "verify_first" not in reflect.forms:
+        problems.append(
+            Problem(
+                "objective.reflect.keep_share",
+                f"{reflect.keep_share} with forms [{', '.join(reflect.forms)}]",
+                "the verify_first form, as a right solution can't be called wrong",
+                "objective.reflect.keep_share=0, or add verify_first to objective.reflect.forms",
+            )
+        )
+    return problems
+
+
+def _check_recycling(config: Config) -> list[Problem]:
+    slots, recycle = active(config.objective), config.recycle
+    if not slots:
+        return []
+    if recycle.source == "off":
+        return [
+            Problem(
+                "recycle.source",
+                f"off with objective {'+'.join(slots)}",
+                "a source of rollouts for the judge windows",
+                "recycle=on_policy, or objective=none",
+            )
+        ]
+    judges = [name for name in ("pointwise", "pairwise") if name in slots]
+    both = len(judges) == 2
+    starved = [
+        (bool(judges) and recycle.judge_cap == 0, "judge_cap", "0", " or ".join(judges)),
+        ("reflect" in slots and recycle.reflect_cap == 0, "reflect_cap", "0", "reflect"),
+        (both and recycle.pairwise_share == 0, "pairwise_share", "0", "pairwise"),
+        (
+            both
+            and recycle.pairwise_share == 1
+            and (recycle.all_right, recycle.all_wrong) == ("skip", "skip"),
+            "pairwise_share",
+            "1 while all_right and all_wrong are skipped",
+            "pointwise",
+        ),
+    ]
+    return [
+        Problem(
+            f"recycle.{key}",
+            f"{got}, which leaves {name} without items",
+            "items for every objective that is on",
+            f"another recycle.{key}, or leave {name} out of objective",
+        )
+        for wrong, key, got, name in starved
+        if wrong
+    ]
+
+
+def _check_schedule(config: Config) -> list[Problem]:
+    slots, kind, trainer = active(config.objective), config.schedule.kind, config.trainer
+    problems = []
+    if not slots:
+        return []
+    if kind == "joint":
+        for key in ("updates_per_window", "num_iterations"):
+            if getattr(trainer, key) > 1:
+                problems.append(
+                    Problem(
+                        f"trainer.{key}",
+                        f"{getattr(trainer, key)} with schedule=joint",
+                        "1, as joint puts a question and a judge window into one update",
+                        f"trainer.{key}=1, or schedule=alternate",
+                    )
+                )
+    size = trainer.prompts_per_window
+    recycled = round(config.schedule.fraction * size)
+    if kind == "mixed" and not 0 < recycled < size:
+        problems.append(
+            Problem(
+                "schedule.fraction",
+                f"{config.schedule.fraction} of {size} groups, which is {recycled}",
+                "at least one question and one recycled item in a window",
+                "schedule.fraction=0.5, or more trainer.prompts_per_window",
+            )
+        )
+    room = config.recycle.capacity * len(slots)
+    if kind == "alternate" and room < size:
+        problems.append(
+            Problem(
+                "recycle.capacity",
+                f"{config.recycle.capacity} items for each of {len(slots)} objectives",
+                f"room for a judge window of {size} items, or it never takes place",
+                f"recycle.capacity={math.ceil(size / len(slots))} or more",
+            )
+        )
+    return problems
+
+
+def _check_batches(config: Config) -> list[Problem]:
+    trainer, problems = config.trainer, []
+    rows = trainer.prompts_per_window * trainer.group_size
+    if rows % trainer.updates_per_window:
+        problems.append(
+            Problem(
+                "trainer.updates_per_window",
+                str(trainer.updates_per_window),
+                f"a divisor of the window's {rows} rows (prompts_per_window x group_size)",
+                f"trainer.updates_per_window={_divisor(rows, trainer.updates_per_window)}",
+            )
+        )
+    per_update = rows // trainer.updates_per_window
+    micro = trainer.micro_batch_size
+    if micro is not None and not problems and per_update % min(micro, per_update):
+        problems.append(
+            Problem(
+                "trainer.micro_batch_size",
+                str(micro),
+                f"a divisor of an update's {per_update} rows",
+                f"trainer.micro_batch_size={_divisor(per_update, micro)}",
+            )
+        )
+    if trainer.epsilon_high is not None and trainer.epsilon_high < trainer.epsilon:
+        got = f"{trainer.epsilon_high} with epsilon {trainer.epsilon}"
+        fix = "trainer.epsilon_high=null, or a larger number"
+        problems.append(Problem("trainer.epsilon_high", got, "at least epsilon", fix))
+    level = trainer.grpo.get("importance_sampling_level", "token")
+    if trainer.loss_type == "luspo" and level != "sequence":
+        fix = "'+trainer.grpo.importance_sampling_level=sequence', or trainer.loss_type=dapo"
+        got = f"luspo with ratios by {level}"
+        problems.append(Problem("trainer.loss_type", got, "ratios by sequence", fix))
+    sums = config.task.chain_sums
+    if sums is not None and sums.train_size < trainer.prompts_per_window:
+        got = f"{sums.train_size} for windows of {trainer.prompts_per_window} questions"
+        fix = f"task.chain_sums.train_size={trainer.prompts_per_window} or more"
+        problems.append(Problem("task.chain_sums.train_size", got, "a window's questions", fix))
+    return problems
+
+
+def _divisor(number: int, near: int) -> int:
+    """The largest divisor of `number` that is at most `near`."""
+    return max(d for d in range(1, min(near, number) + 1) if number % d == 0)
+
+
+def _check_model(config: Config) -> list[Problem]:
+    model, problems = config.model, check_model_path(config.model.path)
+    if model.attention == "flash_attention_2" and find_spec("flash_attn") is None:
+        fix = "pip install flash-attn, or model.attention=auto"
+        got = "flash_attention_2, which is not installed"
+        problems.append(Problem("model.attention", got, "an installed kernel", fix))
+    if model.chat_template is not None and not Path(model.chat_template).is_file():
+        fix = "model.chat_template=FILE"
+        problems.append(Problem("model.chat_template", model.chat_template, "a file", fix))
+    return problems or _check_context(config)
+
+
+def _check_context(config: Config) -> list[Problem]:
+    path = Path(resolve_path(config.model.path)) / "config.json"
+    if not path.is_file():
+        return []  # a hub name: its length is known once it is loaded
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    context = stored.get("text_config", stored).get("max_position_embeddings")
+    length = config.trainer.max_completion_length
+    if context is None or length < context:
+        return []
+    return [
+        Problem(
+            "trainer.max_completion_length",
+            f"{length}, while the model's context is {context} tokens",
+            "room for a prompt and a completion in the context",
+            f"trainer.max_completion_length={context // 2} or less",
+        )
+    ]
+
+
+def _check_templates(config: Config) -> list[Problem]:
+    users = {"model": config.model.templates}
+    users |= {f"objective.{n}": s.templates for n, s in active(config.objective).items()}
+    problems = []
+    for name in dict.fromkeys(users.values()):
+        keys = [f"{key}.templates" for key, used in users.items() if used == name]
+        for problem in prompts.check(name):
+            where = keys[0] if problem.where == "templates" else f"{keys[0]}: {problem.where}"
+            problems.append(Problem(where, problem.got, problem.expected, problem.fix))
+    return problems

@@ -1,0 +1,19 @@
+"""What spark-lab adds to Hydra: the files of sweeps/ are primary configs (`spark-lab -cn NAME`)."""
+
+from __future__ import annotations
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+
+class SweepsSearchPath(SearchPathPlugin):
+    """Lets Hydra find sweeps/, which `hydra.searchpath` can't do for primary configs."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        search_path.append(provider="spark-lab", path="pkg://spark_lab.sweeps")
+
+
+def register() -> None:
+    """Idempotent. Hydra's own scan doesn't see plug-ins of an editable install."""
+    Plugins.instance().register(SweepsSearchPath)
