@@ -1,0 +1,131 @@
+"""One evaluation: solve, then judge and reflect on a fixed and on a live judge set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spark_lab import answers
+from spark_lab.evaluation import judge_set
+from spark_lab.evaluation.generation import Completer, Completion
+from spark_lab.evaluation.judge import POINTWISE_FORM, judge_metrics, judge_trials
+from spark_lab.evaluation.policy import policy_metrics, solve
+from spark_lab.evaluation.reflection import reflection_metrics, reflection_trials
+from spark_lab.evaluation.trial import MATERIAL, Row, Trial, trial_row
+from spark_lab.prompts import LABELS, TemplateSet
+from spark_lab.records import Group, Verdict
+from spark_lab.schema import EvalConfig
+from spark_lab.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """`metrics` lacks what had nothing to be computed from; `rows` are the rollouts behind them.
+
+    `generated_tokens` counts what was really decoded: equal greedy prompts once.
+    """
+
+    metrics: dict[str, float]
+    rows: list[Row]
+    seconds: float
+    generated_tokens: int
+
+
+class Evaluator:
+    """Evaluates a model, or anything else that completes prompts, on a task's held-out questions.
+
+    Calls that follow one another share the fixed judge set at `judge_set_path`, which the first one
+    makes from its own samples. `eval.seed` draws all samples, so runs with other seeds or
+    objectives but the same starting model get the same set.
+    """
+
+    def __init__(
+        self, task: Task, templates: TemplateSet, config: EvalConfig, judge_set_path: Path
+    ):
+        self._task = task
+        self._templates = templates
+        self._config = config
+        self._path = judge_set_path
+
+    def __call__(self, completer: Completer, *, step: int = 0) -> Evaluation:
+        """Evaluate after optimizer step `step`. Raises UserError where the judge set is damaged, or
+        is missing after step 0, when no starting model is left to make it."""
+        began = time.perf_counter()
+        rows, groups = solve(
+            self._task.eval,
+            self._templates.solve,
+            self._task.verifier,
+            self._config,
+            completer,
+        )
+        tokens = sum(row["tokens"] for row in rows)
+        trials = self._trials(groups, step)
+        judged, trial_tokens = self._run(trials, completer)
+        clock = {"step": step, "window": None, "phase": "eval"}
+        return Evaluation(
+            metrics=_metrics(rows, judged),
+            rows=[clock | row for row in rows + judged],
+            seconds=time.perf_counter() - began,
+            generated_tokens=tokens + trial_tokens,
+        )
+
+    def _trials(self, groups: Sequence[Group], step: int) -> list[Trial]:
+        live = [judge_set.choose(group, MATERIAL) for group in groups]
+        if step == 0 and not self._path.exists():
+            judge_set.write(self._path, live)
+        sets = {"fixed": judge_set.read(self._path, self._task.eval)}
+        if self._config.live:
+            sets["live"] = live
+        return [
+            trial
+            for name, entries in sets.items()
+            for compose in (judge_trials, reflection_trials)
+            for trial in compose(entries, self._templates, name)
+        ]
+
+    def _run(self, trials: Sequence[Trial], completer: Completer) -> tuple[list[Row], int]:
+        """Rows of the trials, and the tokens generated for them."""
+        prompts = [trial.item.prompt for trial in trials]
+        completions = [completion for completion, *_ in completer.complete(prompts)]
+        rows = [
+            trial_row(trial, completion, self._grade(trial, completion))
+            for trial, completion in zip(trials, completions, strict=True)
+        ]
+        if self._config.calibration:
+            _add_probabilities(rows, completions, completer)
+        distinct = dict(zip(prompts, completions, strict=True))
+        return rows, sum(completion.tokens for completion in distinct.values())
+
+    def _grade(self, trial: Trial, completion: Completion) -> Verdict:
+        item = trial.item
+        if item.objective == "reflect":
+            return answers.grade_answer(self._task.verifier, completion.text, item.label)
+        return answers.grade_verdict(completion.text, LABELS[item.form], item.label)
+
+
+def _add_probabilities(
+    rows: Sequence[Row], completions: Sequence[Completion], completer: Completer
+) -> None:
+    judged = [
+        (row, completion)
+        for row, completion in zip(rows, completions, strict=True)
+        if row["objective"] == "pointwise" and row["parsed"]
+    ]
+    probabilities = completer.verdict_probabilities(
+        [row["prompt"] for row, _ in judged],
+        [completion for _, completion in judged],
+        LABELS[POINTWISE_FORM],
+    )
+    for (row, _), p_yes in zip(judged, probabilities, strict=True):
+        row["p_yes"] = p_yes
+
+
+def _metrics(solved: Sequence[Row], judged: Sequence[Row]) -> dict[str, float]:
+    found = policy_metrics(solved)
+    for name in ("fixed", "live"):
+        rows = [row for row in judged if row["set"] == name]
+        per_set = judge_metrics(rows) | reflection_metrics(rows)
+        found |= {f"{name}/{key}": value for key, value in per_set.items()}
+    return {key: float(value) for key, value in found.items() if value is not None}

@@ -1,0 +1,75 @@
+"""One judge or reflection prompt of an evaluation, and the row that its completion becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from spark_lab.evaluation.generation import Completion
+from spark_lab.records import Item, Verdict
+
+Row = dict[str, Any]
+
+MATERIAL = "answer"
+"""Judges and reflections are evaluated on the final answer alone, as in SPARK's test-time scaling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """`set`: "fixed" or "live". `swapped`: whether the wrong solution of a pair is shown first."""
+
+    item: Item
+    set: str
+    swapped: bool | None = None
+
+
+def solve_row(
+    prompt: str, question: int, label: str, sample: int, completion: Completion, verdict: Verdict
+) -> Row:
+    """`sample` 0 is the greedy completion, 1 ... k are sampled."""
+    return {
+        "set": "heldout",
+        "objective": "solve",
+        "form": None,
+        "material": None,
+        "question": question,
+        "prompt": prompt,
+        "label": label,
+        "sample": sample,
+        **_reply(completion, verdict),
+        **_NO_SOURCE,
+        "swapped": None,
+    }
+
+
+def trial_row(trial: Trial, completion: Completion, verdict: Verdict) -> Row:
+    item = trial.item
+    return {
+        "set": trial.set,
+        "objective": item.objective,
+        "form": item.form,
+        "material": item.material,
+        "question": item.question,
+        "prompt": item.prompt,
+        "label": item.label,
+        "sample": None,
+        **_reply(completion, verdict),
+        **_NO_SOURCE,
+        "source_correct": item.source_correct,
+        "swapped": trial.swapped,
+    }
+
+
+_NO_SOURCE = {"source_correct": None, "source_window": None, "p_yes": None}
+
+
+def _reply(completion: Completion, verdict: Verdict) -> Row:
+    return {
+        "completion": completion.text,
+        "answer": verdict.answer,
+        "reward": verdict.reward,
+        "correct": verdict.correct,
+        "parsed": verdict.parsed,
+        "tokens": completion.tokens,
+        "truncated": completion.truncated,
+    }
