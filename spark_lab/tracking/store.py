@@ -1,0 +1,123 @@
+"""Where the MLflow copy lives: the tracking store, opened safely by any number of processes.
+
+Nothing of MLflow is imported before a store is opened (its import takes over a second). Creating
+one sqlite database from several processes at once destroys it, so opening is done under a lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from spark_lab.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SQLITE = "sqlite:///"
+LOCK_SECONDS = 120
+
+
+class Store(NamedTuple):
+    """An open tracking store: never the process-wide "active run" of MLflow's fluent interface."""
+
+    client: MlflowClient
+    uri: str
+    experiment: str
+
+
+def store_uri(root: Path, uri: str | None) -> str:
+    """The tracking URI of a root: `<root>/mlflow.db` unless `uri` says otherwise; never relative."""
+    if uri is None:
+        return SQLITE + str((root / "mlflow.db").resolve())
+    if uri.startswith(SQLITE):
+        return SQLITE + str(Path(uri.removeprefix(SQLITE)).resolve())
+    return uri
+
+
+def open_store(root: Path, uri: str | None, experiment: str) -> Store:
+    """Opens the store and the experiment, creating either where it is missing.
+
+    Raises UserError when it can't be opened: a tracker that was asked for must start.
+    """
+    uri = store_uri(root, uri)
+    quieten()
+    from mlflow import MlflowClient
+
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        with lock(root):
+            client = MlflowClient(tracking_uri=uri)
+            found = client.get_experiment_by_name(experiment)
+            _write_ahead(uri)
+            if found is None:
+                return Store(client, uri, _create(client, uri, root, experiment))
+    except failures() as error:
+        raise UserError(_cannot_open(uri, error)) from error
+    if found.lifecycle_stage != "active":
+        raise UserError(_deleted(experiment, found.experiment_id))
+    return Store(client, uri, found.experiment_id)
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What a store can fail with: its own errors, the database's, the disk's or the network's."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return MlflowException, SQLAlchemyError, sqlite3.Error, OSError
+
+
+def lock(root: Path) -> FileLock:
+    """The lock under which databases, experiments and runs of a root are created."""
+    return FileLock(root / ".mlflow.lock", timeout=LOCK_SECONDS)
+
+
+def quieten() -> None:
+    """Keeps MLflow's start-up chatter (schema migrations, telemetry) out of the user's terminal."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _create(client: MlflowClient, uri: str, root: Path, experiment: str) -> str:
+    if urlsplit(uri).scheme.startswith("http"):
+        return client.create_experiment(experiment)
+    artifacts = (root / "mlartifacts").resolve().as_uri()
+    return client.create_experiment(experiment, artifact_location=artifacts)
+
+
+def _write_ahead(uri: str) -> None:
+    # Readers and writers of a write-ahead log do not block one another; the mode stays in the file.
+    if uri.startswith(SQLITE):
+        database = sqlite3.connect(uri.removeprefix(SQLITE), timeout=LOCK_SECONDS)
+        try:
+            database.execute("pragma journal_mode=WAL")
+        finally:
+            database.close()
+
+
+def _cannot_open(uri: str, error: Exception) -> Problem:
+    reason = str(error).strip().splitlines()
+    return Problem(
+        where="tracking.mlflow_uri",
+        got=f"{uri} ({reason[0] if reason else type(error).__name__})",
+        expected="a tracking store that can be opened",
+        fix="repair or move the store away (`spark-lab sync` rebuilds it from the run folders), "
+        "or type tracking.mlflow=false",
+    )
+
+
+def _deleted(experiment: str, identity: str) -> Problem:
+    return Problem(
+        where="tracking.experiment",
+        got=f"{experiment!r}, which was deleted in the MLflow UI",
+        expected="an active experiment",
+        fix=f"type tracking.experiment=another_name, or restore it: "
+        f"mlflow experiments restore --experiment-id {identity}",
+    )

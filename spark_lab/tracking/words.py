@@ -1,0 +1,37 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+
+def count(number: float) -> str:
+    """1234567 -> "1.23 M"; three significant digits from a thousand on."""
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {letter}"
+    return f"{number:.0f}"
+
+
+def duration(seconds: float) -> str:
+    """75 -> "1 min 15 s"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
+
+
+def budget(unit: str, limit: float) -> str:
+    """("generated_tokens", 12e6) -> "12 M generated tokens"."""
+    if unit == "seconds":
+        return duration(limit)
+    if unit == "flops":
+        return f"{limit:.3g} FLOPs"
+    return f"{limit:.0f} steps" if unit == "steps" else f"{count(limit)} {unit.replace('_', ' ')}"
+
+
+def percent(share: float | None) -> str:
+    """0.394 -> "39.4 %"; an absent value is a dash."""
+    return "–" if share is None else f"{100 * share:.1f} %"
