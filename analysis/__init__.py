@@ -1,0 +1,1 @@
+"""Reads run folders; turns them into verdicts, tables and figures. Training never imports it."""
