@@ -55,7 +55,7 @@ def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOT
         ),
         loop=_build_loop(config, task, objectives, schedule, model, tokenizer),
         meter=meter,
-        cost=model_cost(model),
+        cost=ModelCost.of(model),
         learning_rate=LearningRate(
             rate.lr_schedule, rate.warmup_fraction, rate.lr_min_ratio, budget, meter
         ),
@@ -117,21 +117,6 @@ def build_generator(config: Config, model: Any, tokenizer: PreTrainedTokenizerBa
         max_new_tokens=length,
         batch_size=config.eval.batch_size,
         system_prompt=config.model.system_prompt,
-    )
-
-
-def model_cost(model: PreTrainedModel) -> ModelCost:
-    """See `ModelCost`: an untied input embedding does no arithmetic."""
-    text = model.config.get_text_config()
-    embedding = model.get_input_embeddings().weight
-    tied = model.get_output_embeddings().weight is embedding
-    parameters = sum(weight.numel() for weight in model.parameters())
-    heads = text.num_attention_heads
-    head_width = getattr(text, "head_dim", None) or text.hidden_size // heads
-    return ModelCost(
-        parameters if tied else parameters - embedding.numel(),
-        text.num_hidden_layers,
-        heads * head_width,
     )
 
 

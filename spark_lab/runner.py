@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from spark_lab import runs
 from spark_lab.schema import Config
+
+if TYPE_CHECKING:
+    from spark_lab.observer import RunObserver
+    from spark_lab.training.trainer import SparkGRPOTrainer
 
 
 def run(config: Config, overrides: list[str]) -> None:
@@ -26,34 +29,46 @@ def run(config: Config, overrides: list[str]) -> None:
 
 def _train(opened: runs.Run) -> None:
     # Torch and TRL take ten seconds to import: a skipped or refused run does not pay for them.
-    from spark_lab.build import build_evaluator, build_generator, build_trainer
+    from spark_lab.build import build_trainer
+    from spark_lab.models.load import resolve_path
+    from spark_lab.observer import RunObserver
+    from spark_lab.tasks import build_task
+
+    config, folder = opened.config, opened.folder
+    questions = build_task(config.task).fingerprint()
+    weights = runs.weights_digest(Path(resolve_path(config.model.path)))
+    runs.write_env(folder, dataset_fingerprint=questions, model_sha256=weights)
+    with RunObserver(opened, questions=questions) as observer:
+        trainer = build_trainer(config, folder)
+        _attach(trainer, observer, opened)
+        trainer.train(resume_from_checkpoint=opened.resume_checkpoint)
+        observer.finish()
+
+
+def _attach(trainer: SparkGRPOTrainer, observer: RunObserver, opened: runs.Run) -> None:
+    """Evaluate at the start, and from now on whenever the recorder says so."""
+    from spark_lab.build import build_evaluator, build_generator
     from spark_lab.training.callbacks import Recorder
     from spark_lab.training.meter import Budget
 
-    config, folder = opened.config, opened.folder
-    trainer = build_trainer(config, folder)
-    with ExitStack() as stack:
-        observer = stack.enter_context(RunObserver(opened))
-        evaluator = build_evaluator(config, folder)
-        generator = build_generator(config, trainer.model, trainer.processing_class)
+    config = opened.config
+    budget = Budget.of(config.budget)
+    evaluator = build_evaluator(config, opened.folder)
+    generator = build_generator(config, trainer.model, trainer.processing_class)
 
-        def evaluate(step: int) -> None:
-            fraction = budget.fraction(trainer.meter)
-            clock = {"step": step, "time": time.time(), "fraction": fraction}
-            observer.evaluation(clock | trainer.meter.row(), evaluator(generator))
+    def evaluate(step: int) -> None:
+        clock = {"step": step, "time": time.time(), "fraction": budget.fraction(trainer.meter)}
+        observer.evaluation(clock | trainer.meter.row(), evaluator(generator, step=step))
 
-        budget = Budget.of(config.budget)
-        recorder = Recorder(
-            trainer.loop,
-            trainer.meter,
-            budget,
-            observer,
-            evaluate,
-            eval_every=config.eval.every,
-            rollouts_every=config.tracking.rollouts_every,
-        )
-        trainer.add_callback(recorder)
-        if opened.resume_step is None:
-            evaluate(0)
-        trainer.train(resume_from_checkpoint=opened.resume_checkpoint)
-        observer.finish()
+    recorder = Recorder(
+        trainer.loop,
+        trainer.meter,
+        budget,
+        observer,
+        evaluate,
+        eval_every=config.eval.every,
+        rollouts_every=config.tracking.rollouts_every,
+    )
+    trainer.add_callback(recorder)
+    if opened.resume_step is None:
+        evaluate(0)

@@ -177,7 +177,7 @@ class Recycler:
 
 
 def _material(material: str, early: bool) -> str:
-    """"both" shows the working in the first half of the window and the answer in the second."""
+    """ "both" shows the working in the first half of the window and the answer in the second."""
     if material == "both":
         return "working" if early else "answer"
     return material

@@ -26,9 +26,7 @@ class Batching:
         rows = config.prompts_per_window * config.group_size // ranks
         per_update = rows // config.updates_per_window
         micro_batch = min(config.micro_batch_size or per_update, per_update)
-        return cls(
-            micro_batch, rows // micro_batch, per_update // micro_batch * windows_per_update
-        )
+        return cls(micro_batch, rows // micro_batch, per_update // micro_batch * windows_per_update)
 
 
 def grpo_config(
@@ -67,7 +65,6 @@ def grpo_config(
         scale_rewards=config.scale_rewards,
         gradient_checkpointing=config.activation_checkpointing,
         save_steps=config.save_every or _NO_LIMIT,
-        save_total_limit=config.keep_checkpoints,
         logging_steps=1,
         report_to="none",
         disable_tqdm=True,

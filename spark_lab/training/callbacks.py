@@ -100,13 +100,13 @@ class Recorder(TrainerCallback):
 
     def _saves_rollouts(self, step: int, control: TrainerControl) -> bool:
         every = self._rollouts_every
-        return bool(every) and (
-            step == 1 or step % every == 0 or control.should_training_stop
-        )
+        return bool(every) and (step == 1 or step % every == 0 or control.should_training_stop)
 
     @staticmethod
     def _rows(groups: list[GradedGroup], step: int) -> list[dict[str, Any]]:
-        return [row for index, group in enumerate(groups) for row in rollout_rows(group, index, step)]
+        return [
+            row for index, group in enumerate(groups) for row in rollout_rows(group, index, step)
+        ]
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

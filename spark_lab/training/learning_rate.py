@@ -25,7 +25,7 @@ def factor(kind: str, fraction: float, warmup: float, floor: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class LearningRate:
-    """What LambdaLR calls after each optimizer step. Its step number is not used: the meter knows."""
+    """The multiplier of this moment; steps are not counted here, as the meter knows what was spent."""
 
     kind: str
     warmup: float
@@ -33,5 +33,5 @@ class LearningRate:
     budget: Budget
     meter: ComputeMeter
 
-    def __call__(self, _step: int) -> float:
+    def __call__(self) -> float:
         return factor(self.kind, self.budget.fraction(self.meter), self.warmup, self.floor)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spark_lab.schema import BudgetConfig
 
-UNITS = ("steps", "rollouts", "generated_tokens", "flops", "seconds")
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,20 @@ class ModelCost:
     parameters: int
     layers: int
     attention_width: int
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> ModelCost:
+        text = model.config.get_text_config()
+        embedding = model.get_input_embeddings().weight
+        tied = model.get_output_embeddings().weight is embedding
+        parameters = sum(weight.numel() for weight in model.parameters())
+        heads = text.num_attention_heads
+        head_width = getattr(text, "head_dim", None) or text.hidden_size // heads
+        return cls(
+            parameters if tied else parameters - embedding.numel(),
+            text.num_hidden_layers,
+            heads * head_width,
+        )
 
     def forward_flops(self, start: int, end: int) -> float:
         """FLOPs of a forward pass over positions start..end of a causal sequence.

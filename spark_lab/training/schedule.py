@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from spark_lab.recycling.buffer import RecycleBuffer
 from spark_lab.records import Item
+from spark_lab.recycling.buffer import RecycleBuffer
 from spark_lab.schema import ScheduleConfig
 from spark_lab.training.stream import PromptStream
 

@@ -140,7 +140,10 @@ class SparkGRPOTrainer(GRPOTrainer):
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
     ) -> LambdaLR:
         if self.lr_scheduler is None:
-            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, self._learning_rate)
+            # A function, since LambdaLR would pickle the attributes of a callable object.
+            self.lr_scheduler = LambdaLR(
+                optimizer or self.optimizer, lambda _step: self._learning_rate()
+            )
         return self.lr_scheduler
 
     def _save_rng_state(self, output_dir: str) -> None:
