@@ -87,11 +87,13 @@ def to_config(node: DictConfig) -> Config:
 def typed(node: DictConfig) -> Config:
     """Names and types only; no rule that needs more than one key is checked."""
     plain, problems = _resolved(node)
-    problems += _mismatches(Config, plain, "")
-    if problems:
-        raise UserError(*problems)
-    merged = OmegaConf.merge(OmegaConf.structured(Config), plain)
-    return typing.cast(Config, OmegaConf.to_object(merged))
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Config), plain)
+        if not problems:
+            return typing.cast(Config, OmegaConf.to_object(merged))
+    except OmegaConfBaseException:  # it names the first mismatch only
+        problems += _mismatches(Config, plain, "")
+    raise UserError(*problems)
 
 
 def _own(node: DictConfig) -> DictConfig:
