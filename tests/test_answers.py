@@ -286,7 +286,9 @@ def test_a_killed_comparison_leaves_the_others_right():
     assert answers.verify("math", "a+b", "b+a")
     before = helper_pid()
     for i in range(3):
-        assert not answers.verify("math", f"9^{{9^{{9^{9 + i}}}}}", "x")
+        start = time.perf_counter()
+        assert not answers.verify("math", f"{10**6 + i}!", "3")
+        assert time.perf_counter() - start > 0.3, "this was meant to use up its budget"
         assert answers.verify("math", f"c+{i}", f"{i}+c")
         assert not answers.verify("math", f"c+{i}", f"{i}+d")
     assert helper_pid() == before
