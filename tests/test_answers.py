@@ -132,7 +132,7 @@ VERDICTS = {
     "Yes": "Yes", "yes": "Yes", "YES": "Yes", "Yes.": "Yes", "Yes!": "Yes", "'Yes'": "Yes",
     '"No"': "No", "“No”": "No", r"\text{Yes}": "Yes", r"\textbf{No.}": "No", r"\mathrm{No}": "No",
     r"\text{\textbf{Yes}}": "Yes", "$Yes$": "Yes", "**No**": "No", "{Yes}": "Yes", "(No)": "No",
-    "Yes, it is": "Yes", "No: 2+2=4": "No", "Yes\u200f": "Yes", "\u202eNo": "No", "Ｙｅｓ": "Yes",
+    "Yes, it is": "Yes", "No: 2+2=4": "No", "Yes\u200f": "Yes", "\u202eNo": "No", "\uff39\uff45\uff53": "Yes",
     "Answer: Yes": "Yes", "The answer is No": "No", "Yes \u2014 correct": "Yes",
     "": None, "Yes or No": None, "Yes/No": None, "Yes, No": None, "no, yes": None, "Yesterday": None,
     "Not": None, "None": None, "Maybe": None, "correct": None, "A": None, "I say Yes": None,
@@ -193,7 +193,7 @@ NUMERIC = [
     ("1e5", "100000", False), ("10^5", "100000", False), ("9^9^9^9", "9^9^9^9", False),
     ("2+2", "4", False), ("5 cm", "5", False), ("5 5", "55", False), (r"5\ 5", "55", False),
     ("blue", "blue", False), ("", "", False), ("nan", "nan", False), ("inf", "inf", False),
-    ("5\u200f", "5", True), ("５", "5", False), ("9" * 1_999, "9" * 1_999, True),
+    ("5\u200f", "5", True), ("\uff15", "5", False), ("9" * 1_999, "9" * 1_999, True),
     ("9" * 1_999, "9" * 1_998, False), ("0." + "3" * 1_000, "1/3", True), ("9" * 2_001, "4", False),
 ]  # fmt: skip
 MATH = [

@@ -26,7 +26,7 @@ _WRAPPER = re.compile(
     r"\\(?:text(?:bf|it|rm|sf|tt|sc|normal)?|math(?:bf|it|rm|sf|tt|bb|cal)|mbox|emph|operatorname"
     r"|boldsymbol|bf|rm)\s*\{([^{}]*)\}"
 )
-_AROUND = " \"'`“”‘’«»*_$()[]{}<>\\"
+_AROUND = " \"'`\u201c\u201d\u2018\u2019\u00ab\u00bb*_$()[]{}<>\\"
 _LONGEST_VERDICT = 200
 
 
