@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -57,6 +58,16 @@ class Console:
         elif self._mode == "plain":
             self._line(f"{self._title} | {self._limit}" + (f" | {note}" if note else ""))
 
+    def resume(
+        self, steps: Iterable[dict[str, Any]], evaluations: Iterable[dict[str, Any]]
+    ) -> None:
+        """Takes what an interrupted run had written, so that its curves begin at its start."""
+        for row in steps:
+            self._progress.add_step(row)
+        for row in evaluations:
+            self._progress.add_evaluation(row)
+        self._progress.forget_pace()
+
     def say(self, note: str) -> None:
         """What is going on while no step is done yet."""
         self._note = note
@@ -88,13 +99,19 @@ class Console:
         self.close()
         if self._mode == "off":
             return
-        head = f"{self._title} · done, {self._progress.step} steps, "
-        head += f"{words.count(self._progress.tokens)} tokens"
+        done = self._progress
+        spent = (
+            f"{done.step} steps, {words.count(done.tokens)} tokens, {words.duration(done.seconds)}"
+        )
+        outcome = screen.outcome(start, final)
         self._terminal.print()
-        self._print(Text(head, style="bold"))
+        head = Text.assemble((f"  {self._title}", "bold"), (f" · done in {spent}", "dim"))
+        self._terminal.print(head, soft_wrap=True)
         self._terminal.print()
-        self._print(screen.outcome(start, final))
-        self._print(screen.next_steps(folder, commands))
+        self._terminal.print(Padding(outcome, (0, 2), expand=False) if outcome.row_count else "")
+        self._terminal.print()
+        for line in screen.next_steps(folder, commands):
+            self._terminal.print(Text("  ") + line, soft_wrap=True)
         self._terminal.print()
 
     def close(self) -> None:
@@ -121,15 +138,14 @@ class Console:
         picture = screen.live(self._title, self._limit, self._note, self._progress, self._trained)
         self._live.update(picture, refresh=True)
 
-    def _print(self, part: Any) -> None:
-        self._terminal.print(Padding(part, (0, 2)))
-
     def _line(self, text: str) -> None:
         self._terminal.print(text, soft_wrap=True, markup=False)
 
 
 def next_commands(folder: Path, root: Path, *, mlflow: bool) -> list[tuple[str, str]]:
     """What a user may want after a run, ready to paste."""
+    with suppress(ValueError):
+        folder = folder.relative_to(Path.cwd())
     elsewhere = "" if root == Path("runs") else f" {root}"
     commands = [
         (f"spark-lab rollouts {folder}", "read its answers, verdicts and reflections"),
@@ -137,9 +153,6 @@ def next_commands(folder: Path, root: Path, *, mlflow: bool) -> list[tuple[str, 
     ]
     if mlflow:
         commands.append((f"spark-lab ui{elsewhere}", "curves in the browser"))
-    return commands + [
-        (
-            "spark-lab -m objective=none,pointwise,pairwise,reflect seed=0,1,2",
-            "which objective helps? compares them and writes a report",
-        )
-    ]
+    question = "which objective helps? compares them and writes a report"
+    ablation = "spark-lab -m objective=none,pointwise,pairwise,reflect seed=0,1,2"
+    return [*commands, (ablation, question)]

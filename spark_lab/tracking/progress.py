@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from itertools import pairwise
 from typing import Any
@@ -22,13 +21,20 @@ class Progress:
         self.first: dict[str, Any] = {}
         self.latest: dict[str, Any] = {}
         self._failures: dict[str, deque[float]] = {}
-        # (time in s, budget fraction, generated tokens); evaluations are pauses and start afresh
-        self._pace: deque[tuple[float, float, int]] = deque(maxlen=SPEED_WINDOW)
+        self.seconds = 0.0
+        # Since the last evaluation: (time in s, generated tokens).
+        self._pace: deque[tuple[float, int]] = deque(maxlen=SPEED_WINDOW)
+        # When this process made its first step: (time in s, budget fraction).
+        self._began: tuple[float, float] | None = None
+        self._now = 0.0
 
     def add_step(self, row: dict[str, Any]) -> None:
         """Takes a row of metrics.jsonl."""
         self._locate(row)
-        self._pace.append((row["time"], self.fraction, self.tokens))
+        self.seconds = row.get("compute/seconds", self.seconds)
+        self._now = row["time"]
+        self._began = self._began or (self._now, self.fraction)
+        self._pace.append((self._now, self.tokens))
         for key, value in row.items():
             parts = key.split("/")
             if key.endswith("/reward_mean"):
@@ -42,6 +48,12 @@ class Progress:
         self._locate(row)
         self.first = self.first or row
         self.latest = row
+        self._pace.clear()
+
+    def forget_pace(self) -> None:
+        """What was taken so far was made by an earlier process, at an earlier time."""
+        self._pace.clear()
+        self._began = None
 
     def reward(self, objective: str) -> float | None:
         """Mean reward of the last ten steps that trained the objective."""
@@ -52,21 +64,20 @@ class Progress:
         return _mean(list(self._failures.get(objective, [])))
 
     def tokens_per_second(self) -> float | None:
-        """Generated tokens per second over the last twenty steps."""
+        """Generated tokens per second of training over the last twenty steps."""
         if len(self._pace) < 2:
             return None
-        (began, _, before), (ended, _, after) = self._pace[0], self._pace[-1]
+        (began, before), (ended, after) = self._pace[0], self._pace[-1]
         return (after - before) / (ended - began) if ended > began else None
 
     def seconds_left(self) -> float | None:
-        """Time to the end of the budget at the pace of the last twenty steps."""
-        if len(self._pace) < 2:
+        """Time to the end of the budget at this process's pace so far, evaluations included."""
+        if self._began is None:
             return None
-        (began, start, _), (ended, end, _) = self._pace[0], self._pace[-1]
-        if end <= start:
+        began, start = self._began
+        if self.fraction <= start:
             return None
-        waited = max(0.0, time.time() - ended)
-        return max(0.0, (1.0 - end) * (ended - began) / (end - start) - waited)
+        return (1.0 - self.fraction) * (self._now - began) / (self.fraction - start)
 
     def trend(self, objective: str, width: int) -> list[float]:
         """The rewards of the whole run so far as at most `width` means of equal stretches."""

@@ -114,26 +114,23 @@ def outcome(start: dict[str, float], final: dict[str, float]) -> Table:
     """Start -> end of every headline metric that was measured, changes in percentage points."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("held-out questions")
-    for name in ("start", "end", "change"):
+    for name in ("start", "end", "points"):
         table.add_column(name, justify="right", no_wrap=True)
     for section, lines in OUTCOMES:
         rows = [row for line in lines for row in _outcome_rows(line, start, final)]
         if rows:
             table.add_row(Text(section, style="bold"))
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*row, end_section=row is rows[-1])
     return table
 
 
-def next_steps(folder: Path, commands: list[tuple[str, str]]) -> RenderableType:
-    """Where the files are and what to type next: (command, what it does)."""
-    table = Table.grid(padding=(0, 3))
-    table.add_row(Text("files", style="bold"), Text(f"{folder}/", overflow="fold"))
-    for number, (command, purpose) in enumerate(commands):
-        line = Text(command, style="#56B4E9", overflow="fold")
-        table.add_row(Text("next" if number == 0 else "", style="bold"), line)
-        table.add_row("", Text(f"  {purpose}", style="dim"))
-    return table
+def next_steps(folder: Path, commands: list[tuple[str, str]]) -> list[Text]:
+    """Where the files are and what to type next, as (command, purpose), a line each to copy."""
+    lines = [Text.assemble(("Files  ", "bold"), f"{folder}/"), Text(), Text("Next", style="bold")]
+    for command, purpose in commands:
+        lines += [Text(f"  {command}", style="#56B4E9"), Text(f"      {purpose}", style="dim")]
+    return lines
 
 
 def _pace(progress: Progress) -> str:
@@ -205,5 +202,5 @@ def _outcome_row(label: str, start: float | None, end: float, better: int) -> tu
         Text(f"  {label}"),
         Text(words.percent(start), style="dim"),
         Text(words.percent(end), style="bold"),
-        Text("" if change is None else f"{change:+.1f}", style=style),
+        Text("" if change is None else f"{change:+.1f}" if style != "dim" else "0.0", style=style),
     )

@@ -23,6 +23,14 @@ def duration(seconds: float) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
 
 
+def age(seconds: float) -> str:
+    """7800 -> "2 h": the largest whole unit."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def budget(unit: str, limit: float) -> str:
     """("generated_tokens", 12e6) -> "12 M generated tokens"."""
     if unit == "seconds":
@@ -34,4 +42,4 @@ def budget(unit: str, limit: float) -> str:
 
 def percent(share: float | None) -> str:
     """0.394 -> "39.4 %"; an absent value is a dash."""
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "-" if share is None else f"{100 * share:.1f} %"
