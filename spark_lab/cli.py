@@ -5,6 +5,7 @@ Nothing heavy is imported here: help, errors and `--cfg job` answer before torch
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -33,6 +34,8 @@ def main() -> None:
         _dispatch(sys.argv[1:])
     except UserError as error:
         _refuse(error)
+    except BrokenPipeError:  # `spark-lab runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print(
             "\nStopped. Type the same command to go on from the last checkpoint.", file=sys.stderr

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,24 +34,19 @@ def recorded(folder: Path) -> Iterator[None]:
         started=previous.get("started", time.time()),
         error=None,
     )
-    handler = _log_to(folder / "train.log")
-    try:
-        yield
-    except KeyboardInterrupt:
-        _close_status(folder, "stopped", "interrupted")
-        raise
-    except BaseException as error:
-        logging.getLogger("spark_lab").error("the run failed", exc_info=error)
-        _close_status(folder, "failed", f"{type(error).__name__}: {error}")
-        if is_full_disk(error) and not isinstance(error, UserError):
-            raise UserError(full_disk(folder)) from error
-        raise
-    else:
-        write_status(folder, state="done")
-    finally:
-        logging.getLogger().removeHandler(handler)
-        with suppress(OSError):
-            handler.close()
+    with _log(folder / "train.log"):
+        try:
+            yield
+        except KeyboardInterrupt:
+            _close_status(folder, "stopped", "interrupted")
+            raise
+        except BaseException as error:
+            _close_status(folder, "failed", f"{type(error).__name__}: {error}")
+            _keep_traceback(folder / "train.log", error)
+            if is_full_disk(error) and not isinstance(error, UserError):
+                raise UserError(full_disk(folder)) from error
+            raise
+    write_status(folder, state="done")
 
 
 def read_status(folder: Path) -> dict[str, Any]:
@@ -123,14 +119,34 @@ def _row(line: str) -> dict[str, Any] | None:
     return row if whole else None
 
 
-def _log_to(path: Path) -> logging.Handler:
+@contextmanager
+def _log(path: Path) -> Iterator[None]:
+    """Log records and warnings of the run go to a file; warnings are kept off the terminal."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger().addHandler(handler)
-    return handler
+    root, warned = logging.getLogger(), logging.getLogger("py.warnings")
+    propagates = warned.propagate
+    root.addHandler(handler)
+    warned.addHandler(handler)
+    warned.propagate = False
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        warned.propagate = propagates
+        warned.removeHandler(handler)
+        root.removeHandler(handler)
+        with suppress(OSError):
+            handler.close()
 
 
 def _close_status(folder: Path, state: str, error: str) -> None:
     # The reason why the run ended must reach the user even where the status can't be written.
     with suppress(OSError, UserError):
         write_status(folder, state=state, error=error)
+
+
+def _keep_traceback(path: Path, error: BaseException) -> None:
+    with suppress(OSError), path.open("a", encoding="utf-8") as log:
+        traceback.print_exception(error, file=log)
