@@ -71,7 +71,9 @@ def compare(
     tested = [_tested(single) for single in estimates]
     corrected = np.full(len(pairs), np.nan)
     corrected[tested] = holm(
-        np.array([single.p_value for single, usable in zip(estimates, tested) if usable])
+        np.array(
+            [single.p_value for single, usable in zip(estimates, tested, strict=True) if usable]
+        )
     )
     level = alpha / max(sum(tested), 1)
     return [
@@ -91,7 +93,7 @@ def compare(
             target_power=target_power,
         )
         for (arm, baseline), difference, single, adjusted in zip(
-            pairs, differences, estimates, corrected
+            pairs, differences, estimates, corrected, strict=True
         )
     ]
 

@@ -45,7 +45,10 @@ def test_a_winner_is_named_with_everything_that_supports_it() -> None:
     text = line(arm("reflect", 0.8, (0, 1, 2, 3, 4)), BASE)
     assert text.startswith("reflect vs none: policy accuracy +")
     assert "95 % interval" in text and "n = 5 seeds" in text and text.endswith(": better.")
-    assert "matched at 12.0 M generated tokens" in text and "not matched: updates (−50%)" in text
+    assert (
+        "matched at 12.0 M generated tokens" in text
+        and "not matched: updates (\N{MINUS SIGN}50%)" in text
+    )
 
 
 def test_an_open_question_says_what_it_takes() -> None:
@@ -89,7 +92,7 @@ def test_lower_is_better_is_said() -> None:
     ours = arm("x", 0.1, (0, 1, 2), metric, lower_is_better=True)
     base = arm("none", 0.6, (0, 1, 2), metric, lower_is_better=True)
     text = line(ours, base)
-    assert "right answers broken by reflection (fixed judge set) −" in text
+    assert "right answers broken by reflection (fixed judge set) \N{MINUS SIGN}" in text
     assert "better (lower is better)" in text
 
 
@@ -105,7 +108,9 @@ def test_one_unequal_seed_pair_is_enough_to_refuse() -> None:
 
 def test_numbers_read_well() -> None:
     assert (
-        points(-0.031) == "−3.1" and points(0.031, sign=True) == "+3.1" and points(-1e-5) == "0.0"
+        points(-0.031) == "\N{MINUS SIGN}3.1"
+        and points(0.031, sign=True) == "+3.1"
+        and points(-1e-5) == "0.0"
     )
     assert amount(12.04e6, "generated_tokens") == "12.0 M generated tokens"
     assert amount(80, "updates") == "80 updates"

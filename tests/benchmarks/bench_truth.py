@@ -112,7 +112,7 @@ def planned_power(share: float, seeds: int, count: int, rng: np.random.Generator
     truth = Spread(share, 1 - share, seeds, questions)
     _, *pilot = _observed(truth, 0.0, count, rng)
     effect, found, planned = 2.2, 0.0, 0
-    for by_seed, by_question in zip(*pilot):
+    for by_seed, by_question in zip(*pilot, strict=True):
         first = Spread(by_seed, by_question, seeds, questions)
         needed = seeds_needed(first, effect)
         if needed is None:
@@ -227,7 +227,7 @@ def _chunks(
 
 def _true_spread(world: World, seeds: int, rng: np.random.Generator) -> Spread:
     parts = [two_way(values[:, 0])[1:] for values in _chunks(world, 1, seeds, 2000, rng)]
-    by_seed, by_question = (float(np.concatenate(part).mean()) for part in zip(*parts))
+    by_seed, by_question = (float(np.concatenate(part).mean()) for part in zip(*parts, strict=True))
     return Spread(by_seed, by_question, seeds, world.questions)
 
 

@@ -1,0 +1,1 @@
+"""One file per figure: arrays in, a matplotlib Figure out, and the caption that belongs to it."""
