@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
+
+import pytest
 
 os.environ.update(
     OMP_NUM_THREADS="1",
@@ -12,3 +16,24 @@ os.environ.update(
     DO_NOT_TRACK="true",
     TOKENIZERS_PARALLELISM="false",
 )
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., str]:
+    """Runs a command that must be refused; returns what it says."""
+
+    from spark_lab import cli
+
+    def run(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["spark-lab", *words])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        assert caught.value.code == cli.BAD_INPUT
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "Traceback" not in said.err
+        for line in ("got", "expected", "fix"):
+            assert f"\n  {line:<9} " in said.err
+        return said.err
+
+    return run

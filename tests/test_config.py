@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from spark_lab import runs
+from spark_lab.answers import VERIFIERS
 from spark_lab.config import compose
 from spark_lab.errors import UserError
 from spark_lab.schema import Config
@@ -164,6 +165,11 @@ def test_what_is_typed_wins_over_a_preset() -> None:
     assert config.trainer == compose([]).trainer
     assert runs.arm(config.objective) == "pairwise"
     assert (config.recycle.judge_cap, config.recycle.reflect_cap) == (5, 32)
+
+
+def test_every_verifier_can_be_chosen() -> None:
+    for verifier in VERIFIERS:
+        assert compose([f"task.verifier={verifier}"]).task.verifier == verifier
 
 
 def test_lora_is_a_choice() -> None:

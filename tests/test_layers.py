@@ -20,7 +20,7 @@ LAYERS = [
     {"preflight"},
     {"config", "sweeping"},
     {"mistakes", "plugins", "validation"},
-    {"objectives", "recycling", "runs", "tasks", "models", "trl_fields"},
+    {"objectives", "recycling", "runs", "tasks", "models", "limits", "trl_fields"},
     {"answers", "prompts", "durable"},
     {"schema", "records", "errors"},
 ]
@@ -29,7 +29,17 @@ LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
 ALLOWED = {("recycling", "objectives")}
 HEAVY = {"torch", "trl", "transformers", "mlflow", "optuna", "pandas", "datasets", "peft"}
 LIGHT = ["cli", "manual", "preflight", "config", "mistakes", "plugins", "validation", "runs"]
-LIGHT += ["trl_fields", "schema", "errors", "records", "durable", "tasks", "prompts", "runner"]
+LIGHT += [
+    "trl_fields",
+    "limits",
+    "schema",
+    "errors",
+    "records",
+    "durable",
+    "tasks",
+    "prompts",
+    "runner",
+]
 
 
 def modules() -> list[Path]:

@@ -131,6 +131,7 @@ def test_a_run_torn_before_its_first_checkpoint_starts_over(config: Config) -> N
 def test_a_run_torn_before_its_config_starts_over(config: Config) -> None:
     folder = runs.folder_of(config)
     folder.mkdir(parents=True)
+    (folder / "overrides.yaml").write_text("[]")
     (folder / "config.yaml.123.part").write_text("half")
     assert runs.open_run(config, []).resume_step is None
 

@@ -25,6 +25,7 @@ from spark_lab.runs.status import read_status, recorded, truncate
 from spark_lab.schema import Config
 
 _LOCK = ".lock"
+_WRITTEN_FIRST = (_LOCK, "overrides.yaml", "env.json")
 _FOLDER_NAME = re.compile(r"seed\d+-[0-9a-f]{8}")
 # Below this a first checkpoint and its logs would not fit.
 _ROOM_BYTES = 20 * 2**20
@@ -146,13 +147,13 @@ def _is_new(folder: Path) -> bool:
     foreign = sorted(
         path.name
         for path in folder.iterdir()
-        if path.name != _LOCK and not path.name.endswith(".part")
+        if path.name not in _WRITTEN_FIRST and not path.name.endswith(".part")
     )
     if foreign:
         raise UserError(
             Problem(
                 str(folder),
-                f"files that are not a run's: {', '.join(foreign[:5])}",
+                f"files that are not a run's: {', '.join(foreign[:9])}",
                 "an empty folder, or a run's folder with its config.yaml",
                 "move these files away, or choose another root or name",
             )

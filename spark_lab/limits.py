@@ -1,0 +1,139 @@
+"""What each single key may be, beyond its type: choices and ranges."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from spark_lab.errors import Problem, unknown
+from spark_lab.schema import Config
+
+_MATERIALS = ("answer", "working", "both")
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "objective.pointwise.material": _MATERIALS,
+    "objective.pairwise.material": _MATERIALS,
+    "objective.reflect.material": _MATERIALS,
+    "recycle.source": ("on_policy", "off"),
+    "recycle.all_right": ("pointwise", "skip"),
+    "recycle.all_wrong": ("pointwise", "skip"),
+    "recycle.label_balance": ("none", "half"),
+    "recycle.take": ("shares", "fifo"),
+    "schedule.kind": ("joint", "alternate", "mixed"),
+    "task.verifier": ("exact", "numeric", "math"),
+    "model.dtype": ("auto", "float32", "bfloat16"),
+    "model.attention": ("auto", "sdpa", "eager", "flash_attention_2"),
+    "trainer.lr_schedule": ("constant", "linear", "cosine"),
+    "trainer.loss_type": (*("dapo", "bnpo", "grpo", "dr_grpo", "cispo", "sapo", "luspo", "vespo"),),
+    "trainer.scale_rewards": ("group", "batch", "none"),
+    "budget.unit": ("steps", "rollouts", "generated_tokens", "flops", "seconds"),
+    "tracking.console": ("auto", "plain", "off"),
+}
+_LISTS: dict[str, tuple[str, ...]] = {
+    "objective.pointwise.forms": ("yes_no", "a_b"),
+    "objective.reflect.forms": ("told_wrong", "verify_first"),
+}
+# In interval notation: [ and ] include the end, ( and ) leave it out.
+_RANGES = {
+    "objective.pointwise.share": "[0, inf)",
+    "objective.pointwise.weight": "[0, inf)",
+    "objective.pairwise.share": "[0, inf)",
+    "objective.pairwise.weight": "[0, inf)",
+    "objective.reflect.share": "[0, inf)",
+    "objective.reflect.weight": "[0, inf)",
+    "objective.reflect.keep_share": "[0, 1]",
+    "recycle.pairwise_share": "[0, 1]",
+    "recycle.judge_cap": "[0, inf)",
+    "recycle.reflect_cap": "[0, inf)",
+    "recycle.capacity": "[1, inf)",
+    "recycle.max_prompt_tokens": "[1, inf)",
+    "schedule.fraction": "(0, 1)",
+    "model.lora.rank": "[1, inf)",
+    "model.lora.alpha": "(0, inf)",
+    "model.lora.dropout": "[0, 1)",
+    "trainer.prompts_per_window": "[1, inf)",
+    "trainer.group_size": "[2, inf)",
+    "trainer.updates_per_window": "[1, inf)",
+    "trainer.num_iterations": "[1, inf)",
+    "trainer.micro_batch_size": "[1, inf)",
+    "trainer.max_completion_length": "[1, inf)",
+    "trainer.temperature": "(0, inf)",
+    "trainer.top_p": "(0, 1]",
+    "trainer.learning_rate": "(0, inf)",
+    "trainer.lr_min_ratio": "[0, 1]",
+    "trainer.warmup_fraction": "[0, 1)",
+    "trainer.weight_decay": "[0, inf)",
+    "trainer.adam_beta1": "[0, 1)",
+    "trainer.adam_beta2": "[0, 1)",
+    "trainer.max_grad_norm": "[0, inf)",
+    "trainer.beta": "[0, inf)",
+    "trainer.epsilon": "(0, inf)",
+    "trainer.epsilon_high": "(0, inf)",
+    "trainer.save_every": "[0, inf)",
+    "trainer.keep_checkpoints": "[1, inf)",
+    "trainer.threads": "[1, inf)",
+    "budget.limit": "(0, inf)",
+    "eval.every": "[0, inf)",
+    "eval.samples": "[1, inf)",
+    "eval.temperature": "(0, inf)",
+    "eval.answer_temperature": "[0, inf)",
+    "eval.batch_size": "[1, inf)",
+    "eval.max_completion_length": "[1, inf)",
+    "eval.seed": "[0, inf)",
+    "tracking.rollouts_every": "[0, inf)",
+    "seed": "[0, inf)",
+    "retry": "[0, inf)",
+}
+
+
+def check(config: Config) -> list[Problem]:
+    """Every value that is no choice of its key, or out of its range."""
+    problems = []
+    for key, choices in _CHOICES.items():
+        value = _get(config, key)
+        if value is not None and value not in choices:
+            problems.append(unknown(key, value, choices, f"{key}="))
+    for key, choices in _LISTS.items():
+        values = _get(config, key)
+        problems += [
+            unknown(key, value, choices, f"{key}=")
+            for value in values or ()
+            if value not in choices
+        ]
+        if values == []:
+            problems.append(Problem(key, "[]", "at least one form", f"{key}=[{choices[0]}]"))
+    for key, interval in _RANGES.items():
+        value = _get(config, key)
+        if value is not None and not _within(value, interval):
+            problems.append(Problem(key, str(value), _words(interval), f"{key}=NUMBER"))
+    if config.name is not None and not re.fullmatch(r"[\w+=,-][\w.+=,-]*", config.name):
+        fix = "letters, digits and . _ + - = only"
+        problems.append(Problem("name", repr(config.name), "the name of one folder", fix))
+    uri = config.tracking.mlflow_uri
+    if uri is not None and "://" not in uri:
+        fix = f"tracking.mlflow_uri=sqlite:///{Path(uri).absolute()}"
+        problems.append(Problem("tracking.mlflow_uri", uri, "an address with ://", fix))
+    return problems
+
+
+def _get(config: Any, key: str) -> Any:
+    """The value at a dotted key; None where a slot on the way is off."""
+    for name in key.split("."):
+        config = getattr(config, name, None)
+    return config
+
+
+def _within(value: float, interval: str) -> bool:
+    low, high = map(float, interval[1:-1].split(","))
+    above = value >= low if interval[0] == "[" else value > low
+    below = value <= high if interval[-1] == "]" else value < high
+    return not math.isnan(value) and above and below
+
+
+def _words(interval: str) -> str:
+    low, high = interval[1:-1].split(", ")
+    words = f"at least {low}" if interval[0] == "[" else f"above {low}"
+    if high == "inf":
+        return words
+    return f"{words} and {'at most' if interval[-1] == ']' else 'below'} {high}"
