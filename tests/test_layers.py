@@ -110,9 +110,11 @@ def test_every_package_is_installed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     found = {
         ".".join(path.parent.relative_to(ROOT).parts)
-        for path in (ROOT / "spark_lab").rglob("__init__.py")
+        for top in ("spark_lab", "analysis")
+        for path in (ROOT / top).rglob("__init__.py")
     }
-    found |= {"spark_lab.analysis", "spark_lab.conf", "spark_lab.sweeps"}
+    found = {name if name.startswith("spark_lab") else f"spark_lab.{name}" for name in found}
+    found |= {"spark_lab.conf", "spark_lab.sweeps"}
     assert set(project["packages"]) == found
 
 
