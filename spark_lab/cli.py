@@ -17,6 +17,8 @@ from spark_lab.errors import UserError, unknown
 COMMANDS = {
     "runs": ("spark_lab.viewing:show_runs", "table of runs: arm, seed, status, headline metrics"),
     "rollouts": ("spark_lab.viewing:show_rollouts", "what the model wrote, and how it was graded"),
+    "ui": ("spark_lab.tracking.ui:serve", "MLflow's pages of these runs, on this machine only"),
+    "sync": ("spark_lab.tracking.sync:main", "rebuild MLflow's copy from the run folders"),
     "pretrain": (
         "spark_lab.models.pretrain:main",
         "rebuild the shipped tiny model from its recipe",

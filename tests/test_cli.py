@@ -48,6 +48,12 @@ def test_help_names_every_command_group_and_option(tmp_path: Path) -> None:
     assert seconds < 1.0 * SLACK
 
 
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
+    done, _ = spark_lab(command, "--help", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.startswith(f"usage: spark-lab {command}")
+
+
 def test_cfg_job_prints_the_configuration(tmp_path: Path) -> None:
     done, seconds = spark_lab("--cfg", "job", "seed=3", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
