@@ -199,6 +199,13 @@ def test_run_folder(damage: Callable, refused: Refused, torn: Path, tmp_path: Pa
     assert contents(torn) == before
 
 
+def test_a_damaged_environment(torn: Path) -> None:
+    (torn / "env.json").write_text("{")
+    with pytest.raises(UserError, match="delete this file"):
+        runs.write_env(torn, threads=2)
+    assert (torn / "env.json").read_text() == "{"
+
+
 def test_a_damaged_checkpoint_can_be_deleted(torn: Path, tmp_path: Path, refused: Refused) -> None:
     changed_weights(torn)
     assert "delete that folder" in refused(f"root={tmp_path}")

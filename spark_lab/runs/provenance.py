@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from spark_lab.durable import write_text
+from spark_lab.errors import Problem, UserError
 from spark_lab.runs.checkpoints import digest
 
 _PACKAGES = (
@@ -35,8 +36,19 @@ _PACKAGES = (
 def write_env(folder: Path, **facts: Any) -> None:
     """Write env.json, or add `facts` (such as model_sha256, dataset_fingerprint) to it."""
     path = folder / "env.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else environment()
+    known = _read(path) if path.exists() else environment()
     write_text(path, json.dumps(known | facts, indent=2) + "\n")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        known = None
+    if isinstance(known, dict):
+        return known
+    fix = "delete this file: it is written anew, for the machine as it is now"
+    raise UserError(Problem(str(path), "not a JSON object", "the run's environment", fix))
 
 
 def environment() -> dict[str, Any]:
