@@ -184,7 +184,9 @@ def _coverage_table(count: int, rng: np.random.Generator) -> tuple[str, list[Che
                 name = f"coverage, {world.name}, n = {seeds}"
                 checks.append(_check(name, held, 0.93, 0.97, count))
         lines.append(f"{world.name:32}{cells}   {missed}")
-    lines.append("The last world is beyond any method at three seeds; it is shown, not promised.")
+    lines.append(
+        "The last world is beyond normal theory with so few seeds; it is shown, not promised."
+    )
     return "\n".join(lines), checks
 
 
