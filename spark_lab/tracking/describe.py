@@ -109,3 +109,8 @@ def _provenance(folder: Path) -> dict[str, str]:
     if not git:
         return {}
     return {"mlflow.source.git.commit": git["commit"], "git.dirty": str(git["dirty"])}
+
+
+def experiment(folder: Path) -> str:
+    """The MLflow experiment that a run asked for in its config."""
+    return lookup(read_config(folder), "tracking.experiment") or "spark-lab"

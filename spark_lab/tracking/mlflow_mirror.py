@@ -81,7 +81,8 @@ class MlflowMirror:
             if self._strict:
                 raise
             if not self._warned:
-                log.warning("MLflow is behind (%s). Catch up with: spark-lab sync", error)
+                reason = str(error).partition("\n")[0]
+                log.warning("MLflow is behind (%s). Catch up with: spark-lab sync", reason)
             self._warned = True
 
     def _attach(self) -> str:

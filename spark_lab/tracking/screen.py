@@ -32,8 +32,8 @@ OUTCOMES: tuple[tuple[str, tuple[Outcome, ...]], ...] = (
     (
         "Policy",
         (
-            Outcome("accuracy, greedy", "policy/accuracy"),
-            Outcome("accuracy, sampled", "policy/sampled_accuracy"),
+            Outcome("accuracy", "policy/accuracy"),
+            Outcome("accuracy of greedy answers", "policy/greedy_accuracy"),
             Outcome("pass@{k}", "policy/pass_at_{k}"),
         ),
     ),

@@ -50,6 +50,8 @@ def open_store(root: Path, uri: str | None, experiment: str) -> Store:
     quieten()
     from mlflow import MlflowClient
 
+    # What goes wrong reaches the caller as an exception; MLflow would print its traceback as well.
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)
     root.mkdir(parents=True, exist_ok=True)
     try:
         with lock(root):

@@ -2,20 +2,55 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from spark_lab import runs
+from spark_lab.errors import Problem, UserError
+from spark_lab.tracking import describe
 from spark_lab.tracking.mlflow_mirror import MlflowMirror, exists, read_note
 from spark_lab.tracking.store import Store, open_store
 
 
-def sync(root: Path, uri: str | None = None, experiment: str = "spark-lab") -> dict[Path, str]:
+def main(argv: list[str]) -> None:
+    """`spark-lab sync [ROOT]`: makes MLflow equal to the run folders, however often it is typed."""
+    parser = argparse.ArgumentParser(prog="spark-lab sync", description="Rebuild MLflow's copy.")
+    parser.add_argument("root", nargs="?", default="runs", help="folder of the runs (runs)")
+    parser.add_argument("--uri", help="another MLflow store (<root>/mlflow.db)")
+    args = parser.parse_args(argv)
+    synced = sync(Path(args.root), args.uri)
+    print(f"{len(synced)} runs in MLflow. `spark-lab ui{_elsewhere(args.root)}` shows them.")
+
+
+def sync(root: Path, uri: str | None = None) -> dict[Path, str]:
     """Syncs every run folder below a root; what is up to date is left alone.
 
-    Returns the MLflow run id of each folder. Raises UserError when the store can't be opened.
+    Returns the MLflow run id of each folder. Raises UserError when there is no run, a run folder is
+    damaged or the store can't be opened; the other folders are synced all the same.
     """
-    store = open_store(root, uri, experiment)
-    return {folder: sync_run(folder, store) for folder in runs.find_runs(root)}
+    folders = runs.find_runs(root)
+    if not folders:
+        raise UserError(
+            Problem(
+                where=str(root),
+                got="no run folders" if root.is_dir() else "no such folder",
+                expected="a folder with runs in it",
+                fix="`spark-lab` trains one into runs/",
+            )
+        )
+    stores: dict[str, Store] = {}
+    synced: dict[Path, str] = {}
+    problems: list[Problem] = []
+    for folder in folders:
+        try:
+            name = describe.experiment(folder)
+            stores[name] = stores.get(name) or open_store(root, uri, name)
+            synced[folder] = sync_run(folder, stores[name])
+        except UserError as error:
+            problems += error.problems
+    if problems:
+        raise UserError(*dict.fromkeys(problems))
+    return synced
 
 
 def sync_run(folder: Path, store: Store) -> str:
@@ -35,3 +70,7 @@ def sync_run(folder: Path, store: Store) -> str:
         if state != "running":
             mirror.finish(state)
     return mirror.run_id
+
+
+def _elsewhere(root: str) -> str:
+    return "" if root == "runs" else f" {root}"
