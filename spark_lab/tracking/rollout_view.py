@@ -60,12 +60,14 @@ def show(folder: Path, wanted: Filter, limit: int, console: Console) -> None:
 
 def visible(text: str) -> str:
     """Spells out control, direction and other invisible characters: ESC becomes \\x1b."""
-    return "".join(
-        character
-        if character in "\n\t" or unicodedata.category(character)[0] != "C"
-        else character.encode("unicode_escape", "surrogatepass").decode()
-        for character in text.replace("\r\n", "\n")
-    )
+    return "".join(map(_spelt, text.replace("\r\n", "\n")))
+
+
+def _spelt(character: str) -> str:
+    kind = unicodedata.category(character)
+    if character in "\n\t" or not (kind.startswith("C") or kind in ("Zl", "Zp")):
+        return character
+    return character.encode("unicode_escape", "surrogatepass").decode()
 
 
 def _file(folder: Path, wanted: Filter) -> Path:
@@ -146,7 +148,7 @@ def _title(row: Row) -> str:
     where = SETS.get(row.get("set") or "", "training")
     parts = [kind, where, f"step {row.get('step')}", f"question {row.get('question')}"]
     if row.get("sample"):
-        parts.append(f"sample {row['sample']}")
+        parts.append("greedy" if row["sample"] == -1 else f"sample {row['sample']}")
     return " · ".join(parts)
 
 
