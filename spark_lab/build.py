@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from peft import LoraConfig as PeftLoraConfig
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
 
@@ -29,8 +31,17 @@ from spark_lab.training.stream import PromptStream
 from spark_lab.training.trainer import SparkGRPOTrainer
 
 
+def quieten() -> None:
+    """Progress bars and notes to TRL's own developers would bury a run's own lines."""
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    # TRL still passes the old name of activation_checkpointing.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+
+
 def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOTrainer:
     """Model, loop and trainer of one run; checkpoints go to `folder`/checkpoints."""
+    quieten()
     set_seed(config.seed)
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)

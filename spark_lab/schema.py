@@ -150,6 +150,7 @@ class EvalConfig:
     every: int
     samples: int
     temperature: float
+    answer_temperature: float
     live: bool
     calibration: bool
     batch_size: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from spark_lab import answers
@@ -61,42 +62,54 @@ class Evaluator:
             completer,
         )
         tokens = sum(row["tokens"] for row in rows)
-        trials = self._trials(groups, step)
-        judged, trial_tokens = self._run(trials, completer)
+        judged: list[Row] = []
+        for trials in self._trials(groups, step):
+            found, spent = self._run(trials, completer)
+            judged += found
+            tokens += spent
         clock = {"step": step, "window": None, "phase": "eval"}
         return Evaluation(
             metrics=_metrics(rows, judged),
             rows=[clock | row for row in rows + judged],
             seconds=time.perf_counter() - began,
-            generated_tokens=tokens + trial_tokens,
+            generated_tokens=tokens,
         )
 
-    def _trials(self, groups: Sequence[Group], step: int) -> list[Trial]:
+    def _trials(self, groups: Sequence[Group], step: int) -> list[list[Trial]]:
+        """Sampled verdicts are drawn set by set, so that those on the fixed set don't depend on the
+        live one. Greedy ones come from one call, in which equal prompts of both sets run once."""
         live = [judge_set.choose(group, MATERIAL) for group in groups]
         if step == 0 and not self._path.exists():
             judge_set.write(self._path, live)
         sets = {"fixed": judge_set.read(self._path, self._task.eval)}
         if self._config.live:
             sets["live"] = live
-        return [
-            trial
+        trials = [
+            judge_trials(entries, self._templates, name)
+            + reflection_trials(entries, self._templates, name)
             for name, entries in sets.items()
-            for compose in (judge_trials, reflection_trials)
-            for trial in compose(entries, self._templates, name)
         ]
+        return trials if self._config.answer_temperature > 0 else [list(chain(*trials))]
 
     def _run(self, trials: Sequence[Trial], completer: Completer) -> tuple[list[Row], int]:
         """Rows of the trials, and the tokens generated for them."""
         prompts = [trial.item.prompt for trial in trials]
-        completions = [completion for completion, *_ in completer.complete(prompts)]
+        completions = [
+            completion
+            for completion, *_ in completer.complete(
+                prompts, temperature=self._config.answer_temperature, seed=self._config.seed + 2
+            )
+        ]
         rows = [
             trial_row(trial, completion, self._grade(trial, completion))
             for trial, completion in zip(trials, completions, strict=True)
         ]
         if self._config.calibration:
             _add_probabilities(rows, completions, completer)
-        distinct = dict(zip(prompts, completions, strict=True))
-        return rows, sum(completion.tokens for completion in distinct.values())
+        decoded = completions
+        if self._config.answer_temperature == 0:
+            decoded = list(dict(zip(prompts, completions, strict=True)).values())
+        return rows, sum(completion.tokens for completion in decoded)
 
     def _grade(self, trial: Trial, completion: Completion) -> Verdict:
         item = trial.item

@@ -1,4 +1,4 @@
-"""How well the model solves held-out questions, greedily and sampled."""
+"""How well the model solves held-out questions: one answer each, and k samples for pass@k."""
 
 from __future__ import annotations
 
@@ -20,43 +20,51 @@ def solve(
     config: EvalConfig,
     completer: Completer,
 ) -> tuple[list[Row], list[Group]]:
-    """One greedy and `config.samples` sampled solutions of each question.
+    """The answer (sample 0) and `config.samples` further samples (1 ...) of each question.
 
-    The sampling seed is the same at every evaluation and in every arm (common random numbers). The
-    groups hold the sampled solutions.
+    Where answers are sampled, a greedy one stands beside them as sample -1. The sampling seed is
+    the same at every evaluation and in every arm (common random numbers). The groups hold the
+    samples 1 ....
     """
     texts = [prompts.fill(template, question=question.text) for question in questions]
-    greedy = completer.complete(texts)
-    sampled = completer.complete(
-        texts, samples=config.samples, temperature=config.temperature, seed=config.seed
-    )
+    drawn = [
+        completer.complete(texts, temperature=config.answer_temperature, seed=config.seed),
+        completer.complete(
+            texts, samples=config.samples, temperature=config.temperature, seed=config.seed + 1
+        ),
+    ]
+    greedy = [completer.complete(texts)] if config.answer_temperature > 0 else []
+    first = -len(greedy)
     rows, groups = [], []
-    for question, text, first, others in zip(questions, texts, greedy, sampled, strict=True):
+    for question, text, *found in zip(questions, texts, *greedy, *drawn, strict=True):
         rollouts = []
-        for sample, completion in enumerate([*first, *others]):
+        for sample, completion in enumerate([c for part in found for c in part], start=first):
             verdict = answers.grade_answer(verifier, completion.text, question.answer)
             rows.append(
                 solve_row(text, question.index, question.answer, sample, completion, verdict)
             )
             rollouts.append(Rollout(completion.text, verdict))
-        groups.append(Group(question, tuple(rollouts[1:])))
+        groups.append(Group(question, tuple(rollouts[1 - first :])))
     return rows, groups
 
 
 def policy_metrics(rows: Sequence[Row]) -> dict[str, float | None]:
-    """Parse failures, truncation and length are those of the greedy solutions."""
-    greedy = [row for row in rows if row["sample"] == 0]
+    """Parse failures, truncation and length are those of the answers (sample 0)."""
+    greedy = [row for row in rows if row["sample"] == -1]
+    answered = [row for row in rows if row["sample"] == 0]
     sampled = [row for row in rows if row["sample"] > 0]
     rewards: dict[int, list[float]] = defaultdict(list)
     for row in sampled:
         rewards[row["question"]].append(row["reward"])
     found = {
-        "policy/accuracy": metrics.mean([row["reward"] for row in greedy]),
+        "policy/accuracy": metrics.mean([row["reward"] for row in answered]),
         "policy/sampled_accuracy": metrics.mean([row["reward"] for row in sampled]),
-        "policy/parse_failure_rate": metrics.mean([not row["parsed"] for row in greedy]),
-        "policy/truncated_rate": metrics.mean([row["truncated"] for row in greedy]),
-        "policy/tokens": metrics.mean([row["tokens"] for row in greedy]),
+        "policy/parse_failure_rate": metrics.mean([not row["parsed"] for row in answered]),
+        "policy/truncated_rate": metrics.mean([row["truncated"] for row in answered]),
+        "policy/tokens": metrics.mean([row["tokens"] for row in answered]),
     }
+    if greedy:
+        found["policy/greedy_accuracy"] = metrics.mean([row["reward"] for row in greedy])
     if rewards:
         k = min(map(len, rewards.values()))
         solved = [metrics.pass_at_k(len(r), r.count(1.0), k) for r in rewards.values()]

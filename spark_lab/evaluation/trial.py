@@ -26,7 +26,7 @@ class Trial:
 def solve_row(
     prompt: str, question: int, label: str, sample: int, completion: Completion, verdict: Verdict
 ) -> Row:
-    """`sample` 0 is the greedy completion, 1 ... k are sampled."""
+    """`sample` 0 is the answer, 1 ... k are drawn for pass@k, -1 is greedy beside a sampled answer."""
     return {
         "set": "heldout",
         "objective": "solve",

@@ -1,0 +1,47 @@
+"""Run by torchrun in test_ranks.py: a training whose every window is checked on all ranks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from accelerate.utils import gather_object
+from tiny_spark import small, trainer_of
+
+from spark_lab.training.trainer import SparkGRPOTrainer
+
+
+class CheckedTrainer(SparkGRPOTrainer):
+    """Asserts after each window that ranks agree and that groups are whole."""
+
+    def _absorb(self, window):
+        super()._absorb(window)
+        state = json.dumps(self.loop.state_dict(), sort_keys=True).encode()
+        states = gather_object([hashlib.sha256(state).hexdigest()])
+        assert len(states) == 2 and len(set(states)) == 1
+        advantages = torch.tensor(gather_object(window["advantages"].tolist()))
+        groups = advantages.view(-1, self.num_generations)
+        assert groups.sum(1).abs().max() < 1e-4
+        rows = len(window["advantages"])
+        assert rows % self.num_generations != 0, "a group must be split over the ranks"
+        print(f"window ok rank {self.accelerator.process_index}", flush=True)
+
+
+def main() -> None:
+    folder, *overrides = sys.argv[1:]
+    config = small("objective=spark", "budget.limit=6", *overrides)
+    trainer, notebook = trainer_of(config, Path(folder), ranks=2)
+    trainer.__class__ = CheckedTrainer
+    trainer.train()
+    if trainer.accelerator.is_main_process:
+        judged = [row for row in notebook.rows if any("train/p" in key for key in row)]
+        assert judged, "the run must have had judge windows"
+        print(json.dumps(notebook.rows[-1]))
+    dist.destroy_process_group()
+
+
+main()
