@@ -57,7 +57,8 @@ class RunData:
         last = self.evals.iloc[-1]
         if last["fraction"] < 1.0:
             return None
-        return {str(key): value for key, value in last.items() if _is_value(value)}
+        measured = last.drop(list(_TEXT_COLUMNS), errors="ignore").dropna()
+        return {str(key): float(value) for key, value in measured.items()}
 
 
 class Items(NamedTuple):

@@ -56,7 +56,7 @@ _SETTINGS = {
 
 
 class Mark(NamedTuple):
-    """How one skill or arm is drawn in every figure."""
+    """How one skill is drawn in every figure."""
 
     colour: str
     marker: str
@@ -68,17 +68,6 @@ SKILL_MARKS = {
         ("policy", "pointwise", "pairwise", "reflect"), PALETTE, MARKERS, strict=False
     )
 }
-
-
-def arm_marks(arms: list[str]) -> dict[str, Mark]:
-    """A colour and a marker for each arm; from the eighth arm on the pairs differ, not the colours."""
-    return {
-        arm: Mark(
-            PALETTE[index % len(PALETTE)],
-            MARKERS[(index + index // len(PALETTE)) % len(MARKERS)],
-        )
-        for index, arm in enumerate(arms)
-    }
 
 
 @contextmanager
@@ -99,7 +88,7 @@ def percent_axis(axes: Axes, axis: str = "y") -> None:
 def save(figure: Figure, stem: Path) -> list[Path]:
     """Writes <stem>.svg (text stays text) and <stem>.png; equal figures give equal bytes."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    svg, png = stem.with_suffix(".svg"), stem.with_suffix(".png")
+    svg, png = (stem.with_name(f"{stem.name}.{kind}") for kind in ("svg", "png"))
     with applied():
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": "spark-lab"})
         canvas = FigureCanvasAgg(figure)
