@@ -16,6 +16,8 @@ from spark_lab.analysis.pairing import ArmScores
 LOWER_IS_BETTER = ("parse_failure_rate", "break_rate", "brier", "ece", "truncated_rate")
 # Metrics are means of 0 and 1 over at most some thousand rows; a larger difference is no rounding.
 _AGREE = 1e-6
+# Of a rollout; its texts would be copied with every selection of rows.
+_NEEDED = ["objective", "set", "form", "question", "sample", "reward", "source_correct"]
 _PASS_AT = re.compile(r"policy/pass_at_(\d+)")
 
 
@@ -35,8 +37,14 @@ def arm_scores(arm: str, runs: Sequence[RunData], metrics: Sequence[str]) -> dic
     lack the metric, or whose rollouts contradict it are left out by name.
     """
     ordered = sorted(runs, key=lambda run: run.seed)
-    rollouts = [final_items(run).rows for run in ordered if run.final is not None]
-    return {metric: _collect(arm, ordered, rollouts, metric) for metric in metrics}
+    finals = [(run, run.final) for run in ordered]
+    unfinished = [f"{run.name} has no final evaluation" for run, final in finals if final is None]
+    finished = [
+        (run, final, final_items(run).rows.reindex(columns=_NEEDED))
+        for run, final in finals
+        if final is not None
+    ]
+    return {metric: _collect(arm, finished, unfinished, metric) for metric in metrics}
 
 
 def compute_spent(runs: Sequence[RunData], seeds: Sequence[int]) -> dict[str, np.ndarray]:
@@ -61,41 +69,47 @@ def lower_is_better(metric: str) -> bool:
 
 
 def _collect(
-    arm: str, runs: Sequence[RunData], rollouts: Sequence[pd.DataFrame], metric: str
+    arm: str,
+    runs: Sequence[tuple[RunData, dict[str, float], pd.DataFrame]],
+    unfinished: Sequence[str],
+    metric: str,
 ) -> Collected:
-    notes = [f"{run.name} has no final evaluation" for run in runs if run.final is None]
-    finished: list[tuple[RunData, pd.Series | None]] = []
-    for run, rows in zip((run for run in runs if run.final is not None), rollouts, strict=True):
-        if metric not in run.final:
+    notes = list(unfinished)
+    measured: list[tuple[RunData, float, pd.Series | None]] = []
+    for run, final, rows in runs:
+        if metric not in final:
             notes.append(f"{run.name} lacks {metric}")
             continue
-        items, logged = _per_question(rows, metric), run.final[metric]
+        items, logged = _per_question(rows, metric), final[metric]
         if items is not None and abs(items.mean() - logged) > _AGREE:
             found = f"rollouts give {metric} {items.mean():.4f}, eval.jsonl says {logged:.4f}"
             notes.append(f"{run.name}: {found}")
             continue
-        finished.append((run, items))
-    scores = _stacked(arm, metric, finished, notes) if finished else None
+        measured.append((run, logged, items))
+    scores = _stacked(arm, metric, measured, notes) if measured else None
     return Collected(scores, tuple(notes))
 
 
 def _stacked(
-    arm: str, metric: str, finished: list[tuple[RunData, pd.Series | None]], notes: list[str]
+    arm: str,
+    metric: str,
+    measured: list[tuple[RunData, float, pd.Series | None]],
+    notes: list[str],
 ) -> ArmScores:
-    seeds = tuple(run.seed for run, _ in finished)
-    given = [items for _, items in finished if items is not None]
-    tests = {_test_name(run, metric) for run, _ in finished}
+    seeds = tuple(run.seed for run, _, _ in measured)
+    given = [items for _, _, items in measured if items is not None]
+    tests = {_test_name(run, metric) for run, _, _ in measured}
     same = len(tests) == 1 and all(given[0].index.equals(items.index) for items in given)
-    if len(given) == len(finished) and same:
+    if len(given) == len(measured) and same:
         test = tests.pop()
         columns = tuple((test, int(question)) for question in given[0].index)
         values = np.stack([items.to_numpy(float) for items in given])
         return ArmScores(arm, metric, seeds, values, columns, lower_is_better(metric))
     if given and not same:
         notes.append(f"{arm}: {metric} was not measured on the same items by every seed")
-    values = np.array([run.final[metric] for run, _ in finished])
+    values = np.array([logged for _, logged, _ in measured])
     # Without items in common, only the question set can be held against another arm's.
-    columns = tuple(sorted({str(run.questions) for run, _ in finished}))
+    columns = tuple(sorted({str(run.questions) for run, _, _ in measured}))
     return ArmScores(arm, metric, seeds, values, columns, lower_is_better(metric))
 
 
