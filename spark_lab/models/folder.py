@@ -1,0 +1,82 @@
+"""Whether a folder holds a whole model, told from its files alone: fast, and without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from spark_lab.errors import Problem
+
+INDEX = "model.safetensors.index.json"
+COPY_AGAIN = "copy or download the file again"
+SAVE_MODEL = "save the model into the folder with save_pretrained (safetensors)"
+SAVE_TOKENIZER = "save the tokenizer into the same folder with save_pretrained"
+# Files that a tokenizer without tokenizer.json is made of.
+OLDER_TOKENIZERS = ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
+
+
+def check_folder(folder: Path) -> list[Problem]:
+    """Its config.json, its weights (safetensors, none cut off or missing) and its tokenizer."""
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file() and not (folder / "config.json").is_file():
+        fix = (
+            "merge it into its base model (merge_and_unload, save_pretrained) and give that folder"
+        )
+        return [Problem("model.path", f"{folder}, an adapter alone", "a whole model", fix)]
+    found = [_check_json(folder / "config.json", SAVE_MODEL), *_check_weights(folder)]
+    tokenizer = folder / "tokenizer.json"
+    if tokenizer.is_file():
+        found.append(_check_json(tokenizer, SAVE_TOKENIZER))
+    elif not any((folder / name).is_file() for name in OLDER_TOKENIZERS):
+        found.append(Problem(str(folder), "no tokenizer", "tokenizer.json", SAVE_TOKENIZER))
+    return [problem for problem in found if problem is not None]
+
+
+def _check_json(file: Path, fix: str) -> Problem | None:
+    try:
+        content = json.loads(file.read_bytes())
+    except OSError as error:
+        return Problem(str(file), str(error.strerror), "a readable file", fix)
+    except (ValueError, RecursionError) as error:
+        return Problem(str(file), f"no JSON ({error})", "a JSON object", COPY_AGAIN)
+    if not isinstance(content, dict):
+        return Problem(str(file), f"a JSON {type(content).__name__}", "a JSON object", COPY_AGAIN)
+    return None
+
+
+def _check_weights(folder: Path) -> list[Problem | None]:
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        pickles = sorted(folder.glob("*.bin")) + sorted(folder.glob("*.pt"))
+        others = ", ".join(file.name for file in pickles)
+        got = f"{others}, pickles, which are never loaded" if others else "no weights"
+        return [Problem(str(folder), got, "*.safetensors", SAVE_MODEL)]
+    problems = [_check_safetensors(file) for file in files]
+    index = folder / INDEX
+    if index.is_file() and (broken := _check_json(index, COPY_AGAIN)) is not None:
+        return [*problems, broken]
+    if index.is_file():
+        named = set(json.loads(index.read_bytes()).get("weight_map", {}).values())
+        missing = sorted(named - {file.name for file in files})
+        if missing:
+            got = "no " + ", ".join(missing)
+            problems.append(Problem(str(folder), got, f"all files of {INDEX}", COPY_AGAIN))
+    return problems
+
+
+def _check_safetensors(file: Path) -> Problem | None:
+    """Reads the header alone: 8 bytes of length, then JSON with the place of every tensor."""
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(length)) if length <= size - 8 else None
+        entries = [entry for name, entry in header.items() if name != "__metadata__"]
+        end = 8 + length + max((entry["data_offsets"][1] for entry in entries), default=0)
+    except OSError as error:
+        return Problem(str(file), str(error.strerror), "a readable file", COPY_AGAIN)
+    except (ValueError, RecursionError, AttributeError, TypeError, KeyError, IndexError):
+        return Problem(str(file), f"{size} bytes that are none", "a safetensors file", COPY_AGAIN)
+    if size != end:
+        return Problem(str(file), f"{size} bytes", f"{end} bytes, as its header says", COPY_AGAIN)
+    return None

@@ -1,0 +1,93 @@
+"""Models by path: the shipped one, a local folder, or a hub id. Safetensors only, no remote code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spark_lab.errors import Problem, UserError
+from spark_lab.models.folder import check_folder
+from spark_lab.schema import ModelConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+BUILTIN = {"builtin:tiny": Path(__file__).parent / "tiny"}
+DTYPES = ("auto", "float32", "bfloat16")
+ATTENTION = ("auto", "sdpa", "eager", "flash_attention_2")
+
+
+def resolve_path(path: str) -> str:
+    """The folder of a shipped model; any other path or hub id unchanged. Relative folders become
+    absolute, since the reference model is loaded again by this name."""
+    if path in BUILTIN:
+        return str(BUILTIN[path])
+    folder = Path(path).expanduser()
+    return str(folder.resolve()) if path and folder.is_dir() else path
+
+
+def check_model_path(path: str) -> list[Problem]:
+    """What is wrong with a model path, without importing torch. Hub ids can't be checked here."""
+    if path.startswith("builtin:") and path not in BUILTIN:
+        known = ", ".join(BUILTIN)
+        return [Problem("model.path", path, f"one of {known}", f"model.path={next(iter(BUILTIN))}")]
+    folder = Path(resolve_path(path))
+    if path and folder.is_dir():
+        return check_folder(folder)
+    if path.count("/") == 1 and not path.startswith((".", "/", "~")):
+        return []
+    fix = "model.path=FOLDER, or a hub id such as Qwen/Qwen2.5-0.5B-Instruct"
+    return [Problem("model.path", repr(path), "an existing folder or a hub id", fix)]
+
+
+def load_model(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model and tokenizer, on the CPU, ready for TRL: left padding and a padding token.
+
+    dtype "auto" is bfloat16 where the accelerator computes in it, float32 otherwise.
+    Raises UserError for a folder without a model, a hub id that can't be had, or a model without a
+    chat template.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    problems = check_model_path(config.path)
+    if problems:
+        raise UserError(*problems)
+    on_gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    automatic = "bfloat16" if on_gpu else "float32"
+    dtype = getattr(torch, automatic if config.dtype == "auto" else config.dtype)
+    attention = {} if config.attention == "auto" else {"attn_implementation": config.attention}
+    tokenizer = load_tokenizer(config)
+    model = AutoModelForCausalLM.from_pretrained(
+        resolve_path(config.path),
+        revision=config.revision,
+        dtype=dtype,
+        use_safetensors=True,
+        **attention,
+    )
+    return model, tokenizer
+
+
+def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    path = resolve_path(config.path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=config.revision, padding_side="left")
+    except OSError as error:
+        reason = str(error).partition("\n")[0]
+        fix = "check the spelling, the network, and HF_TOKEN if the model is gated"
+        raise UserError(Problem("model.path", reason, "a model on the hub", fix)) from error
+    if config.chat_template is not None:
+        tokenizer.chat_template = Path(config.chat_template).read_text(encoding="utf-8")
+    if tokenizer.chat_template is None:
+        fix = "model.chat_template=FILE with a Jinja chat template"
+        raise UserError(Problem("model.path", f"{path} has no chat template", "one", fix))
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def context_length(model: PreTrainedModel) -> int:
+    """Tokens that prompt and completion may have together."""
+    return model.config.get_text_config().max_position_embeddings
