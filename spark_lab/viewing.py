@@ -22,6 +22,8 @@ from spark_lab.tracking.rollout_view import Filter, show
 from spark_lab.tracking.skills import SKILLS
 
 PIPED_WIDTH = 200
+# Below it the table shows where the skills are now, not where they began.
+WIDE = 118
 # A run on another machine is known to be alive by the files it writes.
 QUIET_SECONDS = 60
 HEADS = {"solve": "policy", "pointwise": "pointwise", "pairwise": "pairwise", "reflect": "fixed"}
@@ -44,7 +46,7 @@ def show_runs(argv: list[str]) -> None:
         sweep = folder.parents[1].name
         table = tables.setdefault(sweep, _runs_table())
         try:
-            table.add_row(*_run_row(folder))
+            table.add_row(*_run_row(folder, brief=console.width < WIDE))
         except UserError as error:
             damaged.append(error)
             table.add_row(folder.parent.name, folder.name, Text("damaged", style="red"))
@@ -94,7 +96,7 @@ def _found(root: Path) -> list[Path]:
 def _runs_table() -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
     table.add_column("arm", style="bold", overflow="fold", min_width=12)
-    table.add_column("seed", no_wrap=True)
+    table.add_column("run", no_wrap=True, style="dim")
     table.add_column("state", no_wrap=True)
     table.add_column("step", justify="right", no_wrap=True)
     for skill in SKILLS:
@@ -104,27 +106,29 @@ def _runs_table() -> Table:
     return table
 
 
-def _run_row(folder: Path) -> list[str | Text]:
+def _run_row(folder: Path, *, brief: bool) -> list[str | Text]:
     status = runs.read_status(folder)
     state = _state(folder, status)
     evaluations = read_rows(folder / "eval.jsonl").rows
     first, last = (evaluations[0], evaluations[-1]) if evaluations else ({}, {})
-    step = max(status.get("step") or 0, last.get("step", 0))
+    trained = [] if state == "done" else read_rows(folder / "metrics.jsonl").rows[-1:]
+    step = max(row["step"] for row in ({"step": 0}, last or {"step": 0}, *trained))
     written = status.get("updated")
     return [
         folder.parent.name,
-        folder.name.partition("-")[0].removeprefix("seed"),
+        folder.name,
         Text(state, style=STATE_COLOURS.get(state, "yellow")),
         str(step),
-        *(_change(first.get(skill.metric), last.get(skill.metric)) for skill in SKILLS),
+        *(_change(first.get(skill.metric), last.get(skill.metric), brief) for skill in SKILLS),
         "" if written is None else f"{words.age(max(0.0, time.time() - written))} ago",
     ]
 
 
-def _change(start: float | None, end: float | None) -> Text:
+def _change(start: float | None, end: float | None, brief: bool) -> Text:
     if start is None or end is None:
         return Text("-", style="dim")
-    return Text.assemble((f"{100 * start:.1f} → ", "dim"), f"{100 * end:5.1f}")
+    before = "" if brief else f"{100 * start:.1f} → "
+    return Text.assemble((before, "dim"), f"{100 * end:5.1f}")
 
 
 def _state(folder: Path, status: dict[str, Any]) -> str:

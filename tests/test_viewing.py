@@ -43,12 +43,14 @@ def test_runs_lists_every_run_with_its_state(
     show_runs([str(root)])
     lines = capsys.readouterr().out.splitlines()
     rows = [line.split() for line in lines if line.strip()]
-    assert [row[:3] for row in rows if row[0] in ("none", "pairwise", "pointwise+reflect")] == [
-        ["none", "0", "done"],
-        ["pointwise+reflect", "0", "done"],
-        ["pointwise+reflect", "1", "failed"],
-        # It says running, but its process (1 is not ours) may be alive: see the next test.
-        ["pairwise", "0", "running"],
+    arms = ("none", "pairwise", "pointwise+reflect")
+    found = [(row[0], row[1].partition("-")[0], *row[2:4]) for row in rows if row[0] in arms]
+    assert found == [
+        ("none", "seed0", "done", "8"),
+        ("pointwise+reflect", "seed0", "done", "8"),
+        ("pointwise+reflect", "seed1", "failed", "4"),
+        # It says running, and the process it names (1, which always runs) does.
+        ("pairwise", "seed0", "running", "4"),
     ]
     assert any("objectives" in line and "3 runs" in line for line in lines)
 

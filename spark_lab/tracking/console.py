@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -18,7 +19,8 @@ from spark_lab.tracking import screen, words
 from spark_lab.tracking.progress import Progress
 
 REDRAW_SECONDS = 0.25
-PLAIN_SECONDS = 5.0
+# Plain lines come every five seconds at first, then every hundredth of the time, at least each minute.
+PLAIN_SECONDS = (5.0, 60.0)
 
 
 class Console:
@@ -46,7 +48,8 @@ class Console:
         self._limit = words.budget(unit, limit)
         self._progress = Progress()
         self._note = ""
-        self._drawn = 0.0
+        self._drawn = -math.inf
+        self._began = time.monotonic()
         self._live: Live | None = None
 
     def start(self, note: str = "") -> None:
@@ -76,7 +79,7 @@ class Console:
     def step(self, row: dict[str, Any]) -> None:
         """Takes a row of metrics.jsonl."""
         self._progress.add_step(row)
-        if self._mode == "plain" and time.monotonic() - self._drawn >= PLAIN_SECONDS:
+        if self._mode == "plain" and time.monotonic() - self._drawn >= self._interval():
             self._drawn = time.monotonic()
             self._line(screen.plain_step(self._progress))
         self._draw()
@@ -130,6 +133,10 @@ class Console:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _interval(self) -> float:
+        shortest, longest = PLAIN_SECONDS
+        return min(longest, max(shortest, (time.monotonic() - self._began) / 100))
 
     def _draw(self, now: bool = False) -> None:
         if self._live is None or not (now or time.monotonic() - self._drawn >= REDRAW_SECONDS):

@@ -66,7 +66,8 @@ def tags(folder: Path) -> dict[str, str]:
 def params(folder: Path) -> dict[str, str]:
     """Flat parameters: the objective mix, the key settings, and whatever the user overrode."""
     config = read_config(folder)
-    found = {"objective": folder.parent.name, "task": "+".join(_slots(config["task"]))}
+    objectives = "+".join(_slots(config["objective"])) or "none"
+    found = {"objective": objectives, "task": "+".join(_slots(config["task"]))}
     for name, objective in _slots(config["objective"]).items():
         found[f"objective.{name}.share"] = str(objective["share"])
         found[f"objective.{name}.weight"] = str(objective["weight"])
@@ -97,7 +98,7 @@ def _overridden(folder: Path, config: Config) -> dict[str, str]:
     for override in overrides or []:
         key, equals, typed = override.lstrip("+").partition("=")
         value = lookup(config, key)
-        if equals and key not in ("root", "name"):
+        if equals and key not in ("root", "name", "arm"):
             found[key] = typed if value is None or isinstance(value, dict) else str(value)
     return found
 

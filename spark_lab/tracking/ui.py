@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import URLError
@@ -66,17 +67,22 @@ def server(root: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], str
     command += ["--host", HOST, "--port", str(port), "--backend-store-uri", store_uri(root, None)]
     command += ["--default-artifact-root", (root / "mlartifacts").resolve().as_uri()]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
     try:
         print("starting MLflow (some ten seconds) ...", flush=True)
         _wait(process, url, log)
         yield process, url
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    # MLflow starts workers of its own and does not always end them.
+    for order, patience in ((signal.SIGTERM, 3), (signal.SIGKILL, 10)):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, order)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=patience)
 
 
 def free_port(wanted: int | None) -> int:
@@ -107,7 +113,7 @@ def links(root: Path, url: str) -> list[tuple[str, str]]:
     found = client.search_runs(
         experiments, order_by=["attributes.start_time DESC"], max_results=1000
     )
-    tagged = [run for run in found if "sweep" in run.data.tags]
+    tagged = [run for run in found if "arm" in run.data.tags]
     if not tagged:
         return [("all runs", url)]
     latest = tagged[0]
