@@ -135,6 +135,28 @@ def test_samples_depend_on_the_seed_alone():
     assert draws[0][0] != draws[0][4]
 
 
+def test_what_a_batch_draws_does_not_depend_on_the_batches_before_it():
+    run = generator(qwen2())
+    later = ["1+2", "9+1", "3+3"]
+    lengths = []
+    for seed in range(20):
+        first, other = (
+            run.complete([*earlier, *later], temperature=4.0, seed=seed)
+            for earlier in (["7+7+7+7", "1+1+1+1", "2+2+2+2"], ["4+5+6+7", "3+0+0+0", "8+8+2+1"])
+        )
+        assert first[:3] != other[:3] and first[3:] == other[3:]
+        lengths.append([max(reply.tokens for (reply,) in part[:3]) for part in (first, other)])
+    assert any(one != another for one, another in lengths)
+
+
+def test_samples_belong_to_their_prompt():
+    model = qwen2()
+    greedy = generator(model).complete(TEXTS)
+    cold = generator(model).complete(TEXTS, samples=3, temperature=1e-4)
+    assert cold == [completions * 3 for completions in greedy]
+    assert len({completion.ids for (completion,) in greedy}) > 2
+
+
 def test_truncated_means_no_end_token_and_what_follows_the_end_is_cut():
     model = qwen2()
     sampled = generator(model, batch_size=8).complete(TEXTS * 4, samples=8, temperature=2.0)
@@ -263,7 +285,7 @@ def test_a_lora_model_generates_with_its_adapter_and_keeps_its_config():
 def verdict(label: str, tokenizer=None) -> Completion:
     tokenizer = tokenizer or word_tokenizer()
     text = f"1+1 \\boxed{{{label}}}"
-    ids = tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) + (1,)
+    ids = (*tokenizer(text, add_special_tokens=False)["input_ids"], 1)
     return Completion(text, len(ids), False, ids)
 
 
@@ -314,6 +336,7 @@ def test_the_byte_pair_tokenizers_split_a_box_in_different_ways():
         "\\boxed{%s.}",
         "\\boxed{1} + \\boxed{%s} 2",
         "%s \\boxed{%s}",
+        "\\boxed{%s} + \\boxed{%s}",
     ],
 )
 def test_the_position_is_where_the_two_labels_part(name, labels, form):

@@ -11,7 +11,11 @@ from spark_lab.evaluation import judge_set
 from spark_lab.evaluation.judge_set import JudgeEntry
 from spark_lab.records import Group, Question, Rollout, Verdict
 
-QUESTIONS = [Question(0, "1+2", "3"), Question(1, "2+2", "4"), Question(2, "{a} \u202e\n", "\\frac12")]
+QUESTIONS = [
+    Question(0, "1+2", "3"),
+    Question(1, "2+2", "4"),
+    Question(2, "{a} \u202e\n", "\\frac12"),
+]
 RIGHT = Rollout("\\boxed{3}", Verdict(1.0, "3"))
 WRONG = Rollout("so \\boxed{5}", Verdict(0.0, "5"))
 SILENT = Rollout("I don't know", Verdict(0.0, None))

@@ -15,6 +15,9 @@ from spark_lab.evaluation.verdict_position import VerdictPosition, locate_verdic
 from spark_lab.models.chat import messages
 from spark_lab.models.load import context_length
 
+_SEEDS_APART = 1_000_003
+"""Distance between the batch seeds of two calls with neighbouring seeds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:
@@ -93,8 +96,12 @@ class Generator:
         room = context_length(self._model) - self._max_new_tokens
         encoded = [ids if len(ids) <= room else [] for ids in self._encode(prompts)]
         replies = [[Completion("", 0, True)] * samples for _ in prompts]
-        with _undisturbed(self._model, seed):
-            for batch in _by_length(encoded, max(1, self._batch_size // samples)):
+        with _undisturbed(self._model):
+            size = max(1, self._batch_size // samples)
+            for number, batch in enumerate(_by_length(encoded, size)):
+                # Common random numbers: a batch's draws don't depend on how long the batches
+                # before it ran, so two models that are given the same prompts share their luck.
+                torch.manual_seed(_SEEDS_APART * seed + number)
                 rows = self._generate([encoded[index] for index in batch], decoding)
                 for place, index in enumerate(batch):
                     own = rows[place * samples : (place + 1) * samples]
@@ -152,7 +159,7 @@ class Generator:
             return_dict_in_generate=True,
         )
         probabilities = [0.0] * len(prefixes)
-        with _undisturbed(self._model, seed=0):
+        with _undisturbed(self._model):
             for batch in _by_length(prefixes, self._batch_size):
                 ids, mask = self._pad_left([prefixes[index] for index in batch])
                 output = self._model.generate(
@@ -183,14 +190,13 @@ class Generator:
 
 
 @contextmanager
-def _undisturbed(model: PreTrainedModel, seed: int) -> Iterator[None]:
-    """Evaluation mode and a random stream of its own; everything is put back afterwards."""
+def _undisturbed(model: PreTrainedModel) -> Iterator[None]:
+    """Evaluation mode; that, the random state and the generation config are put back afterwards."""
     inner = model.get_base_model() if isinstance(model, PeftModel) else model
     own = inner.generation_config
     training = [module for module in model.modules() if module.training]
     devices = range(torch.cuda.device_count()) if model.device.type == "cuda" else ()
     with torch.random.fork_rng(list(devices)), torch.inference_mode():
-        torch.manual_seed(seed)
         model.eval()
         # generate() fills every gap of the config it is given from the model's own one, which for
         # many chat models holds a repetition penalty or nucleus sampling.

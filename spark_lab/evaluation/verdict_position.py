@@ -36,7 +36,8 @@ def locate_verdict(
     written = text[slice(*span)]
     texts = [text[: span[0]] + _like(label, written, labels) + text[span[1] :] for label in labels]
     first, second = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    parting = next((i for i, pair in enumerate(zip(first, second)) if pair[0] != pair[1]), None)
+    pairs = enumerate(zip(first, second, strict=False))
+    parting = next((i for i, (one, other) in pairs if one != other), None)
     if parting is None:
         return None
     tokens = (first[parting], second[parting])
