@@ -222,9 +222,7 @@ def _caption(seeds: list[RunData], curves: list[Curve]) -> str:
     else:
         bands = "95 % t intervals over seeds" if len(seeds) >= BAND_SEEDS else "range of both seeds"
         parts.append(f"Lines: mean of {len(seeds)} seeds. Bands: {bands}.")
-    parts.append(
-        "Judges and reflections look at solutions sampled once from the starting model."
-    )
+    parts.append("Judges and reflections look at solutions sampled once from the starting model.")
     parts.append(
         "Right: hollow at the start, filled at the end, dotted where judge and policy are equal."
     )
