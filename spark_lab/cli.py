@@ -69,6 +69,7 @@ def _experiment(words: list[str]) -> None:
     from hydra._internal.utils import get_args_parser
 
     from spark_lab import config, plugins, preflight
+    from spark_lab.sweeping import sweep
 
     args = get_args_parser().parse_args(words)
     name = args.config_name or "config"
@@ -80,6 +81,9 @@ def _experiment(words: list[str]) -> None:
             print(config.shown(node, resolve=args.resolve), end="")
             return
     elif not (args.hydra_help or args.shell_completion):
+        plan = sweep.planned(name, args.overrides, args.multirun)
+        if plan is not None:
+            sys.exit(sweep.run(plan, words))
         preflight.check_command(name, args.overrides, args.multirun)
     plugins.register()
     hydra.main(version_base="1.3", config_path="pkg://spark_lab.conf", config_name="config")(_job)()

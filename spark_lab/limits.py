@@ -108,9 +108,10 @@ def check(config: Config) -> list[Problem]:
         value = _get(config, key)
         if value is not None and not _within(value, interval):
             problems.append(Problem(key, str(value), _words(interval), f"{key}=NUMBER"))
-    if config.name is not None and not re.fullmatch(r"[\w+=,-][\w.+=,-]*", config.name):
-        fix = "letters, digits and . _ + - = only"
-        problems.append(Problem("name", repr(config.name), "the name of one folder", fix))
+    for key, name in (("name", config.name), ("arm", config.arm)):
+        if name is not None and not re.fullmatch(r"[\w+=,-][\w.+=,-]*", name):
+            fix = "letters, digits and . _ + - = only"
+            problems.append(Problem(key, repr(name), "the name of one folder", fix))
     uri = config.tracking.mlflow_uri
     if uri is not None and "://" not in uri:
         fix = f"tracking.mlflow_uri=sqlite:///{Path(uri).absolute()}"

@@ -53,7 +53,7 @@ def plan_text(config: Config) -> str:
     state = status.get("state", "new")
     rows = trainer.prompts_per_window * trainer.group_size
     return (
-        f"{runs.arm(config.objective)}  seed {config.seed}\n"
+        f"{runs.arm_of(config)}  seed {config.seed}\n"
         f"  folder   {folder} ({state})\n"
         f"  model    {config.model.path}\n"
         f"  window   {trainer.prompts_per_window} groups x {trainer.group_size} = {rows} rollouts, "

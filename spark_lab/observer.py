@@ -32,7 +32,7 @@ class RunObserver:
         self._log = RunLog(opened.folder)
         self._console = Console(
             config.tracking.console,
-            title=f"{runs.arm(config.objective)} · seed {config.seed}",
+            title=f"{runs.arm_of(config)} · seed {config.seed}",
             trained=runs.arm(config.objective).split("+"),
             unit=config.budget.unit,
             limit=config.budget.limit,

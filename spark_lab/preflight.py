@@ -11,24 +11,25 @@ from hydra.types import RunMode
 
 from spark_lab.config import blames, compose, compose_node
 from spark_lab.errors import Problem, UserError
+from spark_lab.schema import Config
 
 
 def check_command(config_name: str, overrides: list[str], multirun: bool) -> None:
     """Raises UserError with every mistake of every run that the command would start."""
-    fixed, swept = _split(overrides)
+    fixed, swept = split(overrides)
     if swept or multirun or config_name != "config":
         section = compose_node(fixed, config_name).hydra
         if multirun or section.mode == RunMode.MULTIRUN:
             params = section.sweeper.get("params") or {}
             typed = {parsed.key_or_group for parsed in swept}
             stored = [f"{key}={value}" for key, value in params.items() if key not in typed]
-            fixed_params, swept_params = _split(stored)
-            _check_points(config_name, fixed + fixed_params, swept + swept_params)
+            fixed_params, swept_params = split(stored)
+            compose_points(config_name, fixed + fixed_params, _points(swept + swept_params))
             return
     compose(overrides, config_name)
 
 
-def _split(overrides: list[str]) -> tuple[list[str], list[Override]]:
+def split(overrides: list[str]) -> tuple[list[str], list[Override]]:
     """(single values, sweeps over a list of values). Sweeps over intervals are left to the sweeper."""
     fixed, swept = [], []
     for text in overrides:
@@ -44,22 +45,28 @@ def _split(overrides: list[str]) -> tuple[list[str], list[Override]]:
     return fixed, swept
 
 
-def _check_points(config_name: str, fixed: list[str], swept: list[Override]) -> None:
-    """What one run has shown to be wrong is left out of those after it: each mistake is said once."""
+def compose_points(config_name: str, fixed: list[str], points: list[list[str]]) -> list[Config]:
+    """The configuration of every run, in order.
+
+    Raises UserError with the mistakes of all; what one run has shown to be wrong is left out of
+    those after it, so that each mistake is said once.
+    """
+    configs: list[Config] = []
     problems: list[Problem] = []
     blamed: set[str] = set()
-    for point in _points(swept):
+    for point in points:
         if blamed.intersection(point):
             continue
         texts = [text for text in fixed + point if text not in blamed]
         try:
-            compose(texts, config_name)
+            configs.append(compose(texts, config_name))
         except UserError as error:
             problems += [problem for problem in error.problems if problem not in problems]
             places = {problem.where for problem in error.problems}
             blamed |= {text for text in texts if blames(places, text)}
     if problems:
         raise UserError(*problems)
+    return configs
 
 
 def _points(swept: list[Override]) -> list[list[str]]:

@@ -180,6 +180,7 @@ class Config:
     tracking: TrackingConfig
     root: str
     name: Optional[str]
+    arm: Optional[str]
     seed: int
     dry_run: bool
     force: bool

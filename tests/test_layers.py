@@ -12,13 +12,13 @@ ROOT = Path(__file__).parent.parent
 # From top to bottom; a module may import from lower layers, and from its own part.
 LAYERS = [
     {"cli"},
-    {"doctor", "manual", "viewing"},
+    {"doctor", "manual", "sweeping", "viewing"},
     {"runner"},
     {"observer"},
     {"build"},
     {"training", "evaluation", "tracking"},
     {"preflight"},
-    {"config", "sweeping"},
+    {"config"},
     {"mistakes", "plugins", "validation"},
     {"objectives", "recycling", "runs", "tasks", "models", "limits", "trl_fields"},
     {"answers", "prompts", "durable"},
@@ -28,7 +28,17 @@ LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
 # The recycler composes items through the objectives' protocol.
 ALLOWED = {("recycling", "objectives")}
 HEAVY = {"torch", "trl", "transformers", "mlflow", "optuna", "pandas", "datasets", "peft"}
-LIGHT = ["cli", "manual", "preflight", "config", "mistakes", "plugins", "validation", "runs"]
+LIGHT = [
+    "cli",
+    "manual",
+    "sweeping",
+    "preflight",
+    "config",
+    "mistakes",
+    "plugins",
+    "validation",
+    "runs",
+]
 LIGHT += [
     "trl_fields",
     "limits",

@@ -3,13 +3,15 @@
 from spark_lab.runs.checkpoints import complete as complete_checkpoints
 from spark_lab.runs.checkpoints import seal as seal_checkpoint
 from spark_lab.runs.folder import Run, find_runs, open_run, recording
-from spark_lab.runs.identity import arm, folder_of, identity, read_config
+from spark_lab.runs.identity import arm, arm_of, changes, folder_of, identity, read_config
 from spark_lab.runs.provenance import weights_digest, write_env
 from spark_lab.runs.status import read_status, truncate, write_status
 
 __all__ = [
     "Run",
     "arm",
+    "arm_of",
+    "changes",
     "complete_checkpoints",
     "find_runs",
     "folder_of",

@@ -14,7 +14,7 @@ from spark_lab.errors import Problem, UserError
 from spark_lab.schema import Config, ObjectiveConfig
 
 # What does not change a run's results, and so not its identity.
-_NOT_IDENTITY = ("root", "name", "dry_run", "force", "retry", "tracking")
+_NOT_IDENTITY = ("root", "name", "arm", "dry_run", "force", "retry", "tracking")
 _NOT_IDENTITY_TRAINER = ("threads", "save_every", "keep_checkpoints")
 
 
@@ -22,6 +22,11 @@ def arm(objective: ObjectiveConfig) -> str:
     """The name of a choice of objectives, such as "pointwise+reflect" or "none"."""
     active = [name for name, slot in asdict(objective).items() if slot is not None]
     return "+".join(active) or "none"
+
+
+def arm_of(config: Config) -> str:
+    """The arm that a run belongs to: its given name, or else its objectives."""
+    return config.arm or arm(config.objective)
 
 
 def identity(config: dict[str, Any]) -> str:
@@ -37,7 +42,7 @@ def identity(config: dict[str, Any]) -> str:
 def folder_of(config: Config) -> Path:
     """<root>/<name or "single">/<arm>/seed<k>-<identity>"""
     leaf = f"seed{config.seed}-{identity(asdict(config))}"
-    return Path(config.root).absolute() / (config.name or "single") / arm(config.objective) / leaf
+    return Path(config.root).absolute() / (config.name or "single") / arm_of(config) / leaf
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -64,20 +69,24 @@ def refuse_other(folder: Path, config: Config) -> None:
     stored, wanted = read_config(folder), asdict(config)
     if identity(stored) == identity(wanted):
         return
-    before, after = _flat(stored), _flat(wanted)
-    changes = [
-        f"{key}: {before.get(key, 'absent')} in the folder, {after.get(key, 'absent')} now"
-        for key in sorted(before | after)
-        if before.get(key, "absent") != after.get(key, "absent") and _in_identity(key)
-    ]
     raise UserError(
         Problem(
             str(folder / "config.yaml"),
-            "the configuration of another run:\n    " + "\n    ".join(changes),
+            "the configuration of another run:\n    " + "\n    ".join(changes(stored, wanted)),
             "the configuration that you asked for",
             "choose another root or name, or move the folder away",
         )
     )
+
+
+def changes(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """What differs between a folder's configuration and another one, of what shapes results."""
+    before, after = _flat(stored), _flat(wanted)
+    return [
+        f"{key}: {before.get(key, 'absent')} in the folder, {after.get(key, 'absent')} now"
+        for key in sorted(before | after)
+        if before.get(key, "absent") != after.get(key, "absent") and _in_identity(key)
+    ]
 
 
 def _in_identity(key: str) -> bool:

@@ -1,0 +1,108 @@
+"""One multirun, top to bottom: plan, store, runs, report, last lines."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from rich.console import Console
+
+from spark_lab.config import blames
+from spark_lab.errors import UserError
+from spark_lab.sweeping import axes as axes_of
+from spark_lab.sweeping import ending, forecast, launch, plan
+from spark_lab.sweeping.axes import Axes
+from spark_lab.sweeping.plan import Plan
+from spark_lab.sweeping.progress import Watch
+
+DONE, INCOMPLETE = 0, 1
+
+
+def planned(config_name: str, overrides: list[str], multirun: bool) -> Plan | None:
+    """The plan of a multirun command; None where it is a single run, or another sweeper's.
+
+    Raises UserError with all mistakes of the command, those that hide behind others too.
+    """
+    try:
+        axes = axes_of.read(config_name, overrides, multirun)
+        return None if axes is None else plan.make(axes)
+    except UserError as error:
+        problems = list(error.problems)
+    blamed = {problem.where for problem in problems}
+    rest = [text for text in overrides if not blames(blamed, text)]
+    if len(rest) < len(overrides):
+        try:
+            planned(config_name, rest, multirun)
+        except UserError as further:
+            problems += [found for found in further.problems if found.where not in blamed]
+    raise UserError(*problems)
+
+
+def run(wanted: Plan, words: list[str]) -> int:
+    """Runs what is not done yet; the exit code. `words` are the command, to be typed again.
+
+    Raises UserError where the sweep's folder or MLflow's store can't be written.
+    """
+    axes = wanted.axes
+    first = wanted.runs[0].config
+    if first.dry_run:
+        print(forecast.text(wanted, launch.workers(axes)))
+        return DONE
+    plan.write(wanted)
+    terminal = Console(highlight=False)
+    force = first.force
+    due = [run for run in wanted.runs if force or not run.done]
+    errors = _train(wanted, axes, due, terminal) if due else {}
+    if not due:
+        terminal.print(f"{wanted.name}: nothing to do (force=true runs it again)", markup=False)
+    report: Path | None = None
+    try:
+        report = _conclude(wanted, fresh=bool(due))
+    finally:
+        complete = ending.say(wanted, errors, report, words, terminal)
+    return DONE if complete else INCOMPLETE
+
+
+def _train(
+    wanted: Plan, axes: Axes, due: list[plan.PlannedRun], terminal: Console
+) -> dict[str, str]:
+    """Errors by run name."""
+    from spark_lab.sweeping import record
+
+    record.open_stores(wanted)
+    workers = launch.workers(axes)
+    size = f"{len(wanted.arms)} arms x {len(wanted.seeds)} seeds"
+    at_once = "" if workers is None else f", {workers} at a time"
+    done = len(wanted.runs) - len(due)
+    skipped = f", {done} done before" if done else ""
+    terminal.print(
+        f"{wanted.name}: {size}, {len(due)} to run{skipped}{at_once}", markup=False, soft_wrap=True
+    )
+    mode = wanted.runs[0].config.tracking.console
+    with Watch(wanted.name, wanted.runs, mode, terminal):
+        outcomes = launch.launch(axes, due)
+    return {
+        run.name: outcome.error
+        for run, outcome in zip(due, outcomes, strict=True)
+        if outcome.error is not None
+    }
+
+
+def _conclude(wanted: Plan, *, fresh: bool) -> Path | None:
+    """The report and MLflow's copy of it, unless nothing has changed since they were written."""
+    from spark_lab.sweeping import record
+
+    finished = [run for run in wanted.runs if run.done]
+    if not finished:
+        return None
+    out = wanted.folder / "report"
+    report = out / "report.html"
+    if fresh or not report.exists():
+        if find_spec("spark_lab.analysis.report") is None:
+            return None
+        from spark_lab.analysis import report as reports
+
+        report = reports.write([wanted.folder], out)
+        for store in record.open_stores(wanted)[:1]:
+            record.record(wanted, store, report, complete=len(finished) == len(wanted.runs))
+    return report

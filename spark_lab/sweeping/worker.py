@@ -1,0 +1,123 @@
+"""What a launcher's worker does for one run: skip it, or run it in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from dataclasses import dataclass, replace
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from spark_lab import runs
+from spark_lab.config import to_config
+from spark_lab.errors import UserError
+from spark_lab.schema import Config
+from spark_lab.sweeping import child, slots
+
+# Imported once by each worker and shared by its runs. Not where there are GPUs: a process that is
+# forked after CUDA was asked about can't use it.
+_SHARED = ("spark_lab.build", "spark_lab.observer", "spark_lab.training.callbacks")
+_STOP_SECONDS = 30.0
+_stopped = threading.Event()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: done, failed or stopped; `attempts` is 0 where it was done before."""
+
+    folder: Path
+    state: str
+    error: str | None
+    attempts: int
+
+
+def run_one(
+    node: DictConfig, overrides: list[str], *, workers: int | None, main_process: int
+) -> Outcome:
+    """Never raises for a run's sake: a failure is told by the outcome.
+
+    `workers` is how many of these go on at a time (None: unknown), `main_process` the pid of the
+    process that the user started.
+    """
+    try:
+        config = to_config(node)
+    except UserError as error:
+        # What was valid when the sweep began: a file that has gone since.
+        return Outcome(Path(), "failed", str(error), 0)
+    folder = runs.folder_of(config)
+    if not config.force and runs.read_status(folder).get("state") == "done":
+        return Outcome(folder, "done", None, 0)
+    if workers is not None:
+        slots.pin(folder.parents[1] / ".slots", workers)
+    if os.getpid() != main_process:
+        # Ctrl-C reaches the run itself; the main process then ends this one.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    outcome = Outcome(folder, "stopped", None, 0)
+    for attempt in range(1 + config.retry):
+        if _stopped.is_set():
+            break
+        # What a failed attempt has reached is not deleted again.
+        outcome = _attempt(replace(config, force=config.force and attempt == 0), overrides, attempt)
+        if outcome.state != "failed" or outcome.attempts == 0:
+            break
+    return outcome
+
+
+def log_of(config: Config) -> Path:
+    """Where a run of a sweep prints: beside the run folders, as a run may fail before it has one."""
+    return (
+        runs.folder_of(config).parents[1] / "logs" / f"{runs.arm_of(config)}-seed{config.seed}.log"
+    )
+
+
+def _attempt(config: Config, overrides: list[str], number: int) -> Outcome:
+    folder, log = runs.folder_of(config), log_of(config)
+    before = log.stat().st_size if log.exists() else 0
+    code = _wait(_start(config, overrides, log))
+    if code == 0:
+        return Outcome(folder, "done", None, number + 1)
+    if code in (child.INTERRUPTED, -signal.SIGINT):
+        _stopped.set()
+        return Outcome(folder, "stopped", None, number + 1)
+    if code < 0:
+        error = f"killed by {signal.Signals(-code).name}" + (
+            " (out of memory?)" if -code == signal.SIGKILL else ""
+        )
+        if (folder / "config.yaml").exists():
+            runs.write_status(folder, state="failed", error=error)
+        return Outcome(folder, "failed", error, number + 1)
+    if code == child.BAD_INPUT:  # trying again would end the same way
+        return Outcome(folder, "failed", _printed(log, before), 0)
+    error = runs.read_status(folder).get("error") or _printed(log, before).splitlines()[-1]
+    return Outcome(folder, "failed", error, number + 1)
+
+
+def _start(config: Config, overrides: list[str], log: Path) -> ForkServerProcess:
+    context = multiprocessing.get_context("forkserver")
+    if not slots.devices():
+        context.set_forkserver_preload(list(_SHARED))
+    process = context.Process(target=child.main, args=(config, overrides, log))
+    process.start()
+    return process
+
+
+def _wait(process: ForkServerProcess) -> int:
+    try:
+        process.join()
+    except KeyboardInterrupt:
+        # The run was interrupted as well, and is closing its files.
+        process.join(_STOP_SECONDS)
+        process.kill()
+        raise
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _printed(log: Path, start: int) -> str:
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        lines.seek(start)
+        return lines.read().strip() or "no message"
