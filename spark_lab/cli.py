@@ -19,6 +19,10 @@ COMMANDS = {
     "rollouts": ("spark_lab.viewing:show_rollouts", "what the model wrote, and how it was graded"),
     "ui": ("spark_lab.tracking.ui:serve", "MLflow's pages of these runs, on this machine only"),
     "sync": ("spark_lab.tracking.sync:main", "rebuild MLflow's copy from the run folders"),
+    "report": (
+        "spark_lab.analysis.report:main",
+        "verdicts, tables and figures of sweeps, on one page",
+    ),
     "pretrain": (
         "spark_lab.models.pretrain:main",
         "rebuild the shipped tiny model from its recipe",

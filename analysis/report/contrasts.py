@@ -1,0 +1,165 @@
+"""Every contrast that a report makes, all at once, so that one correction holds over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from spark_lab.analysis.budgets import BudgetMatch, match_budgets
+from spark_lab.analysis.load import RunData
+from spark_lab.analysis.pairing import ArmScores, pair
+from spark_lab.analysis.report.arms import Arm, baseline_of
+from spark_lab.analysis.report.measures import LIVE, MEASURES, STARTING_MODEL
+from spark_lab.analysis.scores import arm_scores, compute_spent
+from spark_lab.analysis.stats import Contrast, compare
+from spark_lab.analysis.verdicts import metric_words, points, short_verdict, verdict_line
+
+Scores = dict[tuple[str, str], ArmScores]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One sentence. `tag` is "better", "worse", "not separable", or why there is no verdict."""
+
+    metric: str
+    tag: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that is known about the arms at the end of training.
+
+    `scores` by (arm, metric); `baseline` is an arm's name or the starting model where there is one
+    arm only, which has no budget to match: `budgets` then is empty. `verdicts` has one for each of
+    `contrasts`, in their order, and then the refused ones.
+    """
+
+    baseline: str
+    scores: Scores
+    contrasts: list[Contrast]
+    budgets: dict[str, BudgetMatch]
+    verdicts: list[Verdict]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def unfair(self) -> frozenset[str]:
+        return frozenset(arm for arm, match in self.budgets.items() if not match.matched)
+
+
+def contrast_arms(arms: Sequence[Arm]) -> Comparison:
+    """Scores of every arm and of the starting model, and each tested metric against the baseline.
+
+    What can't be compared (other questions, no seed in common, no budget) is refused in a verdict.
+    """
+    scores, notes = _all_scores(arms)
+    alone = len(arms) == 1
+    baseline = STARTING_MODEL if alone else baseline_of(list(arms)).name
+    budgets, unmatched = ({}, {}) if alone else _budgets(arms, baseline)
+    pairs, refused = [], []
+    for metric in [measure.metric for measure in MEASURES if measure.tested]:
+        base = scores.get((baseline, metric))
+        for arm in arms:
+            ours = scores.get((arm.name, metric))
+            if base is None or ours is None or arm.name == baseline:
+                continue
+            reason = unmatched.get(arm.name) or _incomparable(ours, base)
+            if reason:
+                line = (
+                    f"{arm.name} vs {baseline}: {metric_words(metric)} is not compared: {reason}."
+                )
+                refused.append(Verdict(metric, "refused", line))
+            else:
+                pairs.append((ours, base))
+    contrasts = compare(pairs) if pairs else []
+    verdicts = [_verdict(contrast, budgets.get(contrast.pairs.arm)) for contrast in contrasts]
+    return Comparison(baseline, scores, contrasts, budgets, [*verdicts, *refused], notes)
+
+
+def at_start(run: RunData) -> RunData:
+    """The run as if it had ended with its first evaluation, before any training."""
+    first = run.evals.iloc[:1].assign(fraction=1.0)
+    return replace(run, arm=STARTING_MODEL, evals=first, state="done")
+
+
+def _all_scores(arms: Sequence[Arm]) -> tuple[Scores, list[str]]:
+    scores: Scores = {}
+    notes: list[str] = []
+    metrics = [measure.metric for measure in (*MEASURES, *LIVE)]
+    measured = {name for arm in arms for run in arm.finished for name in run.final or {}}
+    wanted = [metric for metric in metrics if metric in measured]
+    source = next((arm for arm in [baseline_of(list(arms)), *arms] if arm.finished), None)
+    started = [run for run in (source.finished if source else ()) if _measured_at_start(run)]
+    groups = [(arm.name, arm.runs) for arm in arms]
+    if started:
+        groups.append((STARTING_MODEL, tuple(at_start(run) for run in started)))
+    for name, runs in groups:
+        for metric, collected in arm_scores(name, runs, wanted).items():
+            if collected.scores is not None:
+                scores[name, metric] = collected.scores
+            if name != STARTING_MODEL:
+                notes += [note for note in collected.notes if note not in notes]
+    return scores, notes
+
+
+def _measured_at_start(run: RunData) -> bool:
+    return len(run.evals) > 1 and run.evals.iloc[0]["step"] == 0
+
+
+def _budgets(arms: Sequence[Arm], baseline: str) -> tuple[dict[str, BudgetMatch], dict[str, str]]:
+    base = next(arm for arm in arms if arm.name == baseline)
+    unit = base.config.get("budget.unit", "steps")
+    matches, reasons = {}, {}
+    for arm in arms:
+        if arm is base:
+            continue
+        have = {run.seed for run in base.finished}
+        common = [run.seed for run in arm.finished if run.seed in have]
+        if not common:
+            reasons[arm.name] = "no seed of both was finished"
+            continue
+        try:
+            matches[arm.name] = match_budgets(
+                compute_spent(arm.runs, common), compute_spent(base.runs, common), unit
+            )
+        except ValueError as error:
+            reasons[arm.name] = str(error)
+    return matches, reasons
+
+
+def _incomparable(ours: ArmScores, theirs: ArmScores) -> str:
+    try:
+        pair(ours, theirs)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _verdict(contrast: Contrast, budget: BudgetMatch | None) -> Verdict:
+    metric = contrast.pairs.metric
+    if budget is None:
+        return Verdict(metric, contrast.outcome, _change_line(contrast))
+    return Verdict(metric, short_verdict(contrast, budget), verdict_line(contrast, budget))
+
+
+def _change_line(contrast: Contrast) -> str:
+    """What training did to one arm, against the model that it started from."""
+    single, n = contrast.estimate, len(contrast.pairs.seeds)
+    before, after = (points(value) for value in (contrast.baseline_mean, contrast.arm_mean))
+    change = points(single.mean, sign=True)
+    line = f"{contrast.pairs.arm}: {metric_words(contrast.pairs.metric)} from {before} to {after}"
+    line += f" ({change} points"
+    if np.isfinite(single.low):
+        over = " over questions only" if single.basis == "questions" else ""
+        line += f", 95 % interval{over} {points(single.low)} to {points(single.high)}"
+    line += f", n = {n} seed{'s' if n > 1 else ''})"
+    if contrast.outcome == "no verdict":
+        return line + ": one seed says nothing about training again; run at least 3."
+    found = (
+        "not separable from no change"
+        if contrast.outcome == "not separable"
+        else (f"{contrast.outcome} than the starting model")
+    )
+    return f"{line}: {found}."

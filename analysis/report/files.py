@@ -1,0 +1,88 @@
+"""`spark-lab report PATH...`: writes a report's files beside the runs it is about."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from spark_lab.analysis import style
+from spark_lab.analysis.figures.look import to_svg
+from spark_lab.analysis.report import pages
+from spark_lab.analysis.report.content import TABLES, Report, compose
+from spark_lab.analysis.report.table import as_csv, as_latex
+from spark_lab.durable import write_text
+from spark_lab.errors import Problem, UserError
+
+PNG_DPI = 110
+
+
+def main(argv: list[str]) -> int:
+    """`spark-lab report PATH... [--out FOLDER]`. Raises UserError where there is no run."""
+    parser = argparse.ArgumentParser(prog="spark-lab report", description="A report of these runs.")
+    parser.add_argument("paths", nargs="+", type=Path, help="sweeps, arms or runs")
+    parser.add_argument("--out", type=Path, help="folder of the report (PATH/report)")
+    args = parser.parse_args(argv)
+    page = write(args.paths, args.out)
+    print(page)
+    return 0
+
+
+def write(paths: Sequence[Path], out: Path | None = None) -> Path:
+    """Write the report of the runs below `paths` and return its HTML page.
+
+    `out` is <path>/report for a single path and ./report for several. The same run folders give the
+    same bytes. Raises UserError for a path without runs, or a folder that can't be written.
+    """
+    folder = out or (paths[0] / "report" if len(paths) == 1 else Path("report"))
+    report = compose(paths, _command(paths, out))
+    try:
+        return _write(report, folder)
+    except OSError as error:
+        raise UserError(
+            Problem(
+                str(folder),
+                f"can't write there: {error.strerror}",
+                "a folder for the report that you may write to",
+                "--out FOLDER with another one",
+            )
+        ) from error
+
+
+def _write(report: Report, folder: Path) -> Path:
+    for part in ("tables", "figures"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for stale in (folder / "tables").glob("*.*"):
+        # Of an earlier report: it would pass for a table of this one.
+        if stale.stem in TABLES and stale.suffix in (".csv", ".tex"):
+            stale.unlink()
+    for table in report.tables:
+        write_text(folder / "tables" / f"{table.name}.csv", as_csv(table))
+        write_text(folder / "tables" / f"{table.name}.tex", as_latex(table))
+    svgs = {}
+    for drawing in report.drawings:
+        stem = folder / "figures" / drawing.name
+        if drawing.figure is None:
+            stem.with_suffix(".svg").unlink(missing_ok=True)
+            stem.with_suffix(".png").unlink(missing_ok=True)
+            continue
+        svgs[drawing.name] = to_svg(drawing.figure)
+        write_text(stem.with_suffix(".svg"), svgs[drawing.name])
+        _write_png(drawing.figure, stem.with_suffix(".png"))
+    write_text(folder / "report.md", pages.as_text(report))
+    page = folder / "report.html"
+    write_text(page, pages.html(report, svgs))
+    return page
+
+
+def _write_png(figure: Figure, path: Path) -> None:
+    with style.applied():
+        figure.savefig(path, dpi=PNG_DPI, metadata={"Software": "spark-lab"})
+
+
+def _command(paths: Sequence[Path], out: Path | None) -> str:
+    words = ["spark-lab", "report", *map(str, paths)]
+    return shlex.join(words + (["--out", str(out)] if out else []))

@@ -1,0 +1,179 @@
+"""What a report says about its sources: the set-up, what is missing, where the numbers are from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spark_lab.analysis.report.arms import Arm
+from spark_lab.analysis.report.contrasts import Comparison
+from spark_lab.analysis.report.plan import planned
+from spark_lab.analysis.report.table import Cell, Column, Table
+from spark_lab.tracking.words import budget
+
+MANY = "differs between arms"
+
+
+def setup(arms: Sequence[Arm]) -> list[tuple[str, str]]:
+    """The set-up in a few facts that hold for all arms, or that they differ in it."""
+    configs = [arm.config for arm in arms if arm.config]
+    seeds = sorted({seed for arm in arms for seed in arm.seeds})
+    sweeps = list(dict.fromkeys(arm.sweep for arm in arms))
+    facts = [
+        ("sweep" if len(sweeps) == 1 else "sweeps", ", ".join(sweeps)),
+        ("model", _common(config.get("model.path") for config in configs)),
+        ("task", _common(_task(config) for config in configs)),
+        ("verifier", _common(config.get("task.verifier") for config in configs)),
+        ("budget of a run", _common(_budget(config) for config in configs)),
+        ("arms and seeds", f"{_plural(len(arms), 'arm')}, seeds {', '.join(map(str, seeds))}"),
+        ("evaluation questions", _common(_questions(arm) for arm in arms)),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def missing(arms: Sequence[Arm], found: Comparison) -> list[str]:
+    """Everything that a reader would assume to be there and is not, by name; no repeats."""
+    said: list[str] = []
+    for folder in dict.fromkeys(arm.runs[0].folder.parents[1] for arm in arms):
+        said += _not_run(folder, [arm for arm in arms if arm.runs[0].folder.parents[1] == folder])
+    for arm in arms:
+        for run in arm.runs:
+            said += [f"{run.name}: {problem}" for problem in run.problems]
+        if not arm.finished:
+            said.append(f"{arm.name} has no finished run: it is in no table of results")
+            said.append(f"{arm.name}: its curves are those of unfinished runs")
+    said += [verdict.line for verdict in found.verdicts if verdict.tag == "refused"]
+    said += _budgets(found)
+    known = "has no final evaluation"
+    said += [note for note in found.notes if known not in note]
+    return list(dict.fromkeys(said))
+
+
+def provenance(arms: Sequence[Arm]) -> Table:
+    """A row per run: state, code, packages, model and data, and what was typed."""
+    columns = tuple(
+        Column(key, head)
+        for key, head in (
+            ("run", "run"),
+            ("folder", "folder"),
+            ("state", "state"),
+            ("code", "code"),
+            ("packages", "packages"),
+            ("model", "model"),
+            ("questions", "questions"),
+            ("overrides", "overrides"),
+        )
+    )
+    rows = []
+    for arm in arms:
+        for run in arm.runs:
+            facts = _json(run.folder / "env.json")
+            rows.append(
+                (
+                    Cell(run.name),
+                    Cell("/".join(run.folder.parts[-3:])),
+                    Cell(run.state),
+                    Cell(_code(facts)),
+                    Cell(_packages(facts)),
+                    Cell(_model(run.config, facts)),
+                    Cell(run.questions or "unknown"),
+                    Cell(" ".join(_yaml(run.folder / "overrides.yaml")) or "none"),
+                )
+            )
+    caption = "Code is the commit of the checkout; questions are the digest of the held-out set."
+    return Table("provenance", "Where the numbers are from", caption, columns, tuple(rows))
+
+
+def _not_run(sweep: Path, arms: Sequence[Arm]) -> list[str]:
+    """Planned runs without a folder; without a plan, seeds that only other arms have."""
+    plan = planned(sweep)
+    every = sorted({seed for arm in arms for seed in arm.seeds} | {seed for _, seed in plan})
+    wanted = {arm.folder: [] for arm in arms} | {name: [] for name, _ in plan}
+    for name in wanted:
+        wanted[name] = [seed for one, seed in plan if one == name] or every
+    said = []
+    for name, seeds in wanted.items():
+        have = {seed for arm in arms if arm.folder == name for seed in arm.seeds}
+        absent = [str(seed) for seed in seeds if seed not in have]
+        if absent:
+            said.append(f"{name} has no run of seed {', '.join(absent)}")
+    return said
+
+
+def _budgets(found: Comparison) -> list[str]:
+    return [
+        f"{arm} and {found.baseline} had budgets that differ by over {match.tolerance:.0%}:"
+        " no winner is named between them".replace("%", " %")
+        for arm, match in found.budgets.items()
+        if not match.matched
+    ]
+
+
+def _common(values: Iterable[Any]) -> str:
+    distinct = list(dict.fromkeys(str(value) for value in values if value is not None))
+    return "" if not distinct else distinct[0] if len(distinct) == 1 else MANY
+
+
+def _task(config: dict[str, Any]) -> str | None:
+    slots = {
+        key.split(".")[1]
+        for key, value in config.items()
+        if key.startswith("task.") and key.count(".") == 2 and value is not None
+    }
+    return " and ".join(sorted(slots)).replace("_", " ") or None
+
+
+def _budget(config: dict[str, Any]) -> str | None:
+    unit, limit = config.get("budget.unit"), config.get("budget.limit")
+    return budget(unit, float(limit)) if unit and limit is not None else None
+
+
+def _questions(arm: Arm) -> str | None:
+    digests = {run.questions for run in arm.runs if run.questions}
+    sizes = [value for key, value in arm.config.items() if key.endswith(".eval_size") and value]
+    count = f"{sizes[0]} held-out questions, " if sizes else ""
+    return f"{count}digest {digests.pop()}" if len(digests) == 1 else MANY if digests else None
+
+
+def _code(facts: dict[str, Any]) -> str:
+    git = facts.get("git")
+    if not isinstance(git, dict) or not git.get("commit"):
+        return "unknown"
+    return str(git["commit"])[:10] + (" with changes" if git.get("dirty") else "")
+
+
+def _packages(facts: dict[str, Any]) -> str:
+    packages = facts.get("packages")
+    known = packages if isinstance(packages, dict) else {}
+    named = ("spark-lab", "torch", "trl", "transformers")
+    return " ".join(f"{name} {known[name]}" for name in named if name in known) or "unknown"
+
+
+def _model(config: dict[str, Any], facts: dict[str, Any]) -> str:
+    path = str(config.get("model", {}).get("path", "unknown"))
+    digest = facts.get("model_sha256")
+    return f"{path} sha256 {str(digest)[:10]}" if digest else path
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _yaml(path: Path) -> list[str]:
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return []
+    return [str(word) for word in found] if isinstance(found, list) else []
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,114 @@
+"""Arms as curves: evaluations and training metrics of the seeds on a common axis of compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from spark_lab.analysis.curves import on_grid, seed_band
+from spark_lab.analysis.figures.curves import Curve
+from spark_lab.analysis.load import RunData
+from spark_lab.analysis.report.arms import Arm
+from spark_lab.analysis.report.measures import COMPUTE
+
+# Points of a training curve: a row per optimizer step is more than a figure can show.
+BINS = 40
+OBJECTIVES = ("solve", "pointwise", "pairwise", "reflect")
+
+
+def compute_axis(arms: Sequence[Arm]) -> str:
+    """The compute column that every shown run with evaluations has."""
+    tables = [run.evals for arm in arms for run in arm.shown if len(run.evals)]
+    return next((name for name in COMPUTE if all(name in table for table in tables)), "step")
+
+
+def evaluation_curve(arm: Arm, metric: str, axis: str) -> Curve | None:
+    """A metric of the evaluations with its band over seeds; None without two evaluations."""
+    return _curve([_xy(run.evals, axis, metric) for run in arm.shown])
+
+
+def training_curve(
+    arm: Arm, values: Callable[[pd.DataFrame], pd.Series | None], axis: str
+) -> Curve | None:
+    """`values` of metrics.jsonl, averaged over equal stretches of compute, with its band."""
+    series = []
+    for run in arm.shown:
+        found = values(run.metrics) if axis in run.metrics else None
+        if found is not None:
+            table = pd.DataFrame({"x": run.metrics[axis], "y": found}).dropna()
+            series.append(_binned(table["x"].to_numpy(float), table["y"].to_numpy(float)))
+    return _curve(series)
+
+
+def over_objectives(name: str) -> Callable[[pd.DataFrame], pd.Series | None]:
+    """train/<objective>/<name>, each objective weighed by its completions."""
+
+    def values(metrics: pd.DataFrame) -> pd.Series | None:
+        weights = {
+            f"train/{objective}/{name}": f"train/{objective}/count"
+            for objective in OBJECTIVES
+            if {f"train/{objective}/{name}", f"train/{objective}/count"} <= set(metrics)
+        }
+        if not weights:
+            return None
+        amounts = metrics[list(weights)].to_numpy(float)
+        counts = metrics[list(weights.values())].to_numpy(float)
+        counts = np.where(np.isnan(amounts) | np.isnan(counts), 0.0, counts)
+        total = counts.sum(axis=1)
+        summed = (np.nan_to_num(amounts) * counts).sum(axis=1)
+        means = np.divide(summed, total, out=np.full(len(total), np.nan), where=total > 0)
+        return pd.Series(means, index=metrics.index)
+
+    return values
+
+
+def column(name: str) -> Callable[[pd.DataFrame], pd.Series | None]:
+    return lambda metrics: metrics.get(name)
+
+
+def together(arm: Arm, metrics: Sequence[str]) -> list[np.ndarray] | None:
+    """The metrics at the evaluations that every shown seed has, each [seeds, evaluations]."""
+    tables = [_complete(run, metrics) for run in arm.shown]
+    tables = [table for table in tables if table is not None]
+    if not tables:
+        return None
+    steps = sorted(set.intersection(*(set(table.index) for table in tables)))
+    if len(steps) < 2:
+        return None
+    return [
+        np.stack([table.loc[steps, one].to_numpy(float) for table in tables]) for one in metrics
+    ]
+
+
+def _complete(run: RunData, metrics: Sequence[str]) -> pd.DataFrame | None:
+    if not set(metrics) <= set(run.evals):
+        return None
+    return run.evals.set_index("step")[list(metrics)].dropna()
+
+
+def _xy(table: pd.DataFrame, axis: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    if not {axis, metric} <= set(table):
+        return np.empty(0), np.empty(0)
+    kept = table[[axis, metric]].dropna()
+    return kept[axis].to_numpy(float), kept[metric].to_numpy(float)
+
+
+def _curve(series: Sequence[tuple[np.ndarray, np.ndarray]]) -> Curve | None:
+    usable = [(x, y) for x, y in series if len(x) > 1 and (np.diff(x) > 0).all()]
+    if not usable:
+        return None
+    grid = max((x for x, _ in usable), key=len)
+    return Curve(grid, seed_band(np.stack([on_grid(x, y, grid) for x, y in usable])))
+
+
+def _binned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if len(x) <= BINS:
+        return x, y
+    edges = np.linspace(x[0], x[-1], BINS + 1)
+    index = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, BINS - 1)
+    count = np.bincount(index, minlength=BINS)
+    means = np.bincount(index, weights=y, minlength=BINS) / np.maximum(count, 1)
+    places = np.bincount(index, weights=x, minlength=BINS) / np.maximum(count, 1)
+    return places[count > 0], means[count > 0]
