@@ -42,8 +42,12 @@ class RunObserver:
             settings = config.tracking
             store = open_store(Path(config.root), settings.mlflow_uri, settings.experiment)
             self._mirror = MlflowMirror(opened.folder, store)
-        step = opened.resume_step
-        self._console.start("" if step is None else f"resumed at step {step}")
+        if opened.resume_step is None:
+            self._console.start()
+            return
+        self._console.start(f"resumed at step {opened.resume_step}")
+        before = [read_rows(opened.folder / f"{name}.jsonl").rows for name in ("metrics", "eval")]
+        self._console.resume(*before)
 
     def evaluation(self, clock: dict[str, Any], evaluation: Evaluation) -> None:
         """`clock` holds step, time, fraction and the compute spent so far."""
