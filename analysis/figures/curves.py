@@ -18,6 +18,7 @@ from spark_lab.analysis.figures.look import (
     heading,
     panels,
     percent_axis,
+    seeds_of,
     styled,
 )
 
@@ -66,10 +67,8 @@ def caption(shown: Sequence[Panel]) -> str:
     counts = {
         arm: int(curve.band.n.max()) for panel in shown for arm, curve in panel.curves.items()
     }
-    each = ", ".join(f"{arm} {count}" for arm, count in counts.items())
-    seeds = f"n = {next(iter(counts.values()))} seeds" if len(set(counts.values())) == 1 else each
     return (
-        f"Mean over seeds ({seeds}) with the pointwise 95 % t interval over seeds; no band where one"
+        f"Mean over seeds ({seeds_of(counts)}) with the pointwise 95 % t interval over seeds; no band where one"
         " seed is all there is. Nothing is extrapolated: a curve ends where its runs ended."
     )
 
@@ -103,6 +102,6 @@ def _panel(axes: Axes, panel: Panel, marks: Mapping[str, ArmMark]) -> None:
         margin = max(0.15 * (high - low), 0.02 if panel.fraction else 1e-9)
         axes.set_ylim(low - margin, high + margin)
         if panel.fraction:
-            axes.set_ylim(max(low - margin, -0.02), min(high + margin, 1.02))
+            axes.set_ylim(max(low - margin, -0.1 * margin), min(high + margin, 1 + 0.1 * margin))
             percent_axis(axes.yaxis)
     heading(axes, panel.title + (",\N{NO-BREAK SPACE}%" if panel.fraction else ""))

@@ -14,6 +14,7 @@ from spark_lab.analysis.figures.look import (
     ArmMark,
     heading,
     panels,
+    seeds_of,
     styled,
 )
 from spark_lab.analysis.leadlag import LeadLag
@@ -42,7 +43,7 @@ def lead_lag_panels(arms: Mapping[str, LeadLag], marks: Mapping[str, ArmMark]) -
         heading(single, arm)
         p = "p < 0.001" if found.p_lead < 0.001 else f"p = {found.p_lead:.2g}"
         single.annotate(
-            f"lead {found.lead:+.2f}, {p}".replace("-", MINUS),
+            f"lead {round(found.lead, 2) + 0.0:+.2f}, {p}".replace("-", MINUS),
             (0.98, 0.05),
             xycoords="axes fraction",
             ha="right",
@@ -62,9 +63,9 @@ def lead_lag_panels(arms: Mapping[str, LeadLag], marks: Mapping[str, ArmMark]) -
 
 def caption(arms: Mapping[str, LeadLag]) -> str:
     """What the bars and the band are, with n."""
-    n = ", ".join(f"{arm} {found.n_runs}" for arm, found in arms.items())
+    n = seeds_of({arm: found.n_runs for arm, found in arms.items()})
     return (
         "Correlation of the judge's and the policy's changes between evaluations, the trend shared by"
-        f" the seeds taken out (n seeds: {n}). Within the grey band at all lags lie 95 % of worlds in"
+        f" the seeds taken out ({n}). Within the grey band at all lags lie 95 % of worlds in"
         " which one curve was shifted in time. Lead is the mean over positive minus negative lags."
     )

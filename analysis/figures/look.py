@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import NamedTuple, ParamSpec
@@ -161,6 +161,15 @@ def arm_legend(figure: Figure, axes: Sequence[Axes]) -> None:
             handlelength=2.6,
             frameon=False,
         )
+
+
+def seeds_of(counts: Mapping[str, int]) -> str:
+    """`n = 3 seeds` where all arms have as many, else `n = 3 seeds of none, 2 of reflect`."""
+    if len(set(counts.values())) == 1:
+        count = next(iter(counts.values()))
+        return f"n = {count} seed{'' if count == 1 else 's'}"
+    first, *others = counts.items()
+    return ", ".join([f"n = {first[1]} seeds of {first[0]}", *(f"{n} of {a}" for a, n in others)])
 
 
 def to_svg(figure: Figure) -> str:

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from spark_lab.analysis.figures.look import MUTED, ArmMark, arm_legend, panels, percent_axis, styled
+from spark_lab.analysis.figures.look import (
+    MUTED,
+    ArmMark,
+    arm_legend,
+    panels,
+    percent_axis,
+    seeds_of,
+    styled,
+)
 
 
 @styled
@@ -47,9 +55,8 @@ def portrait(
 def caption(paths: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
     """What the lines are, with n."""
     counts = {arm: len(policy) for arm, (policy, _) in paths.items()}
-    n = ", ".join(f"{arm} {count}" for arm, count in counts.items())
     return (
         "How policy and judge move together: thick lines are means over seeds, thin lines single"
-        f" seeds (n: {n}); the ring is the start. Up without right: the judge learns alone; right"
+        f" seeds ({seeds_of(counts)}); the ring is the start. Up without right: the judge learns alone; right"
         " without up: the policy outgrows its judge."
     )

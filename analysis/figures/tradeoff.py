@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from spark_lab.analysis.figures.look import PAPER, ArmMark, arm_legend, panels, percent_axis, styled
+from spark_lab.analysis.figures.look import (
+    PAPER,
+    ArmMark,
+    arm_legend,
+    panels,
+    percent_axis,
+    seeds_of,
+    styled,
+)
 from spark_lab.analysis.pareto import pareto_front
 
 
@@ -64,10 +72,10 @@ def tradeoff(
 
 def caption(arms: Mapping[str, ArmPoint]) -> str:
     """What is on the front, with n."""
-    n = ", ".join(f"{name} {len(arm.policy)}" for name, arm in arms.items())
+    n = seeds_of({name: len(arm.policy) for name, arm in arms.items()})
     return (
         "Policy against judge at the final checkpoint with the generated tokens of each arm; bars are"
-        f" one standard error over seeds (n: {n}). Filled: no other arm is at least as good at both"
+        f" one standard error over seeds ({n}). Filled: no other arm is at least as good at both"
         " with no more tokens."
     )
 

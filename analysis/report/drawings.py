@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -23,9 +23,9 @@ from spark_lab.analysis.figures import (
     transfer,
 )
 from spark_lab.analysis.figures import reliability as reliability_figure
-from spark_lab.analysis.figures.look import ArmMark, arm_marks
+from spark_lab.analysis.figures.look import ArmMark, arm_marks, seeds_of
 from spark_lab.analysis.leadlag import FEWEST_EVALUATIONS, LeadLag, lead_lag
-from spark_lab.analysis.load import final_items
+from spark_lab.analysis.load import RunData, final_items
 from spark_lab.analysis.report import series
 from spark_lab.analysis.report.arms import Arm
 from spark_lab.analysis.report.contrasts import Comparison
@@ -36,6 +36,10 @@ from spark_lab.analysis.verdicts import metric_words
 Found = TypeVar("Found")
 # Of the permutations and folds, so that the same run folders give the same bytes.
 SEED = 0
+JUDGE_WORDS = "pointwise judge accuracy"
+# Of the training: by then samples differ from the starting model's and still fail.
+EARLY = 0.25
+ON_FIXED = "The judge is shown the fixed judge set."
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Artist:
         self._axis = series.compute_axis(arms)
         names = [arm.name for arm in arms]
         self._marks: dict[str, ArmMark] = arm_marks(names, found.baseline)
-        self._items = {arm.name: _final_rows(arm) for arm in arms}
+        self._items = {arm.name: _rows(arm.finished) for arm in arms}
 
     def contrasts(self) -> Drawing:
         name, title = "contrasts", f"Difference to {self._found.baseline}"
@@ -84,8 +88,8 @@ class Artist:
         if not found:
             return Drawing("health", title, "No training metrics were logged.")
         figure = health.health(found, self._marks, COMPUTE[self._axis])
-        n = _counts({arm.name: len(arm.shown) for arm in self._arms})
-        bands = f" Mean over seeds (n: {n}) with pointwise 95 % t intervals over seeds."
+        n = seeds_of({arm.name: len(arm.shown) for arm in self._arms})
+        bands = f" Mean over seeds ({n}) with pointwise 95 % t intervals over seeds."
         return Drawing("health", title, health.CAPTION + bands, figure)
 
     def _curves(self) -> Drawing:
@@ -101,7 +105,7 @@ class Artist:
         if not shown:
             return Drawing("curves", title, "No run was evaluated twice: there are no curves.")
         figure = curves.curve_panels(shown, self._marks, COMPUTE[self._axis])
-        caption = curves.caption(shown) + " Dotted: a judge that guesses."
+        caption = curves.caption(shown) + " Dotted: a judge that guesses." + self._averaged()
         return Drawing("curves", title, caption, figure)
 
     def _portrait(self) -> Drawing:
@@ -109,9 +113,10 @@ class Artist:
         found = self._each(lambda arm: series.together(arm, (POLICY, JUDGE)))
         if not found:
             return Drawing("portrait", title, _no_judge("portrait"))
-        paths = {arm: (policy, judge) for arm, (policy, judge) in found.items()}
-        figure = portrait.portrait(paths, self._marks, metric_words(POLICY), metric_words(JUDGE))
-        return Drawing("portrait", title, portrait.caption(paths), figure)
+        paths = {arm: tuple(map(series.thinned, both)) for arm, both in found.items()}
+        figure = portrait.portrait(paths, self._marks, metric_words(POLICY), JUDGE_WORDS)
+        caption = f"{portrait.caption(paths)} {ON_FIXED}{self._averaged()}"
+        return Drawing("portrait", title, caption, figure)
 
     def _lead_lag(self) -> Drawing:
         title = "Lead and lag: does the judge move first?"
@@ -150,13 +155,17 @@ class Artist:
 
     def _difficulty(self) -> Drawing:
         title = "Does the judge read, or guess by difficulty?"
-        found = {name: _profile(rows) for name, rows in self._items.items()}
+        found = {arm.name: _profile(self._items[arm.name], _solve_rate(arm)) for arm in self._arms}
         profiles = {name: profile for name, profile in found.items() if profile is not None}
         if not profiles:
             why = "It needs the rollouts of the last evaluation, with sampled answers and verdicts."
             return Drawing("difficulty", title, why)
         figure = difficulty.difficulty_panels(profiles, self._marks)
-        return Drawing("difficulty", title, difficulty.caption(profiles), figure)
+        caption = (
+            f"{difficulty.caption(profiles)} The solve rate is that of sampled answers after a quarter"
+            " of the training and at its end, over seeds; the fixed judge set is of neither."
+        )
+        return Drawing("difficulty", title, caption, figure)
 
     def _tradeoff(self) -> Drawing:
         title = "What the tokens bought"
@@ -170,8 +179,8 @@ class Artist:
                 points[arm.name] = tradeoff.ArmPoint(policy, judge, float(tokens.mean()))
         if not points:
             return Drawing("tradeoff", title, _no_judge("comparison of policy, judge and tokens"))
-        figure = tradeoff.tradeoff(points, self._marks, metric_words(POLICY), metric_words(JUDGE))
-        return Drawing("tradeoff", title, tradeoff.caption(points), figure)
+        figure = tradeoff.tradeoff(points, self._marks, metric_words(POLICY), JUDGE_WORDS)
+        return Drawing("tradeoff", title, f"{tradeoff.caption(points)} {ON_FIXED}", figure)
 
     def _reliability(self) -> Drawing:
         title = "Calibration: is the judge right as often as it is sure?"
@@ -184,6 +193,11 @@ class Artist:
             return Drawing("reliability", title, why)
         figure = reliability_figure.reliability_diagram(judges, self._marks)
         return Drawing("reliability", title, reliability_figure.caption(judges), figure)
+
+    def _averaged(self) -> str:
+        if all(len(run.evals) <= series.BINS for arm in self._arms for run in arm.shown):
+            return ""
+        return " Between the first and the last, neighbouring evaluations are averaged."
 
     def _sign(self, sign: str) -> dict[str, curves.Curve]:
         if sign in ("yes_rate", "label_yes_rate"):
@@ -200,15 +214,24 @@ class Artist:
         return {name: one for name, one in found.items() if one is not None}
 
 
-def _final_rows(arm: Arm) -> pd.DataFrame:
-    """The last evaluation's rollouts of the finished seeds, as far as they can be read."""
+def _rows(runs: Sequence[RunData]) -> pd.DataFrame:
+    """The last evaluation's rollouts of the runs, as far as they can be read."""
     kept = ["objective", "set", "question", "sample", "reward", "source_correct", "p_yes"]
-    tables = []
-    for run in arm.finished:
-        rows = final_items(run).rows
-        if len(rows):
-            tables.append(rows[kept])
+    tables = [final_items(run).rows for run in runs]
+    tables = [rows.reindex(columns=kept) for rows in tables if len(rows)]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=kept)
+
+
+def _solve_rate(arm: Arm) -> pd.Series:
+    """By question. The starting model's own answers would not do: the judge set is made of them."""
+    trained = [run.evals[run.evals["fraction"] > 0] for run in arm.finished]
+    early = [
+        replace(run, evals=table.iloc[: max(int((table["fraction"] <= EARLY).sum()), 1)])
+        for run, table in zip(arm.finished, trained, strict=True)
+    ]
+    rows = _rows([*early, *arm.finished])
+    sampled = rows[(rows["objective"] == "solve") & (rows["sample"] > 0)]
+    return sampled.groupby("question")["reward"].mean()
 
 
 def _judged(rows: pd.DataFrame) -> pd.DataFrame:
@@ -216,9 +239,7 @@ def _judged(rows: pd.DataFrame) -> pd.DataFrame:
     return judged[judged["source_correct"].notna()]
 
 
-def _profile(rows: pd.DataFrame) -> DifficultyProfile | None:
-    sampled = rows[(rows["objective"] == "solve") & (rows["sample"] > 0)]
-    rate = sampled.groupby("question")["reward"].mean()
+def _profile(rows: pd.DataFrame, rate: pd.Series) -> DifficultyProfile | None:
     judged = _judged(rows)
     judged = judged[judged["question"].isin(rate.index)]
     right = judged["source_correct"].astype(bool).to_numpy()
@@ -249,7 +270,3 @@ def _no_judge(what: str) -> str:
 
 def _sentences(reasons: Sequence[str]) -> list[str]:
     return [f"Left out: {reason}." for reason in reasons]
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{arm} {count}" for arm, count in counts.items())

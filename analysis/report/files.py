@@ -79,6 +79,8 @@ def _write(report: Report, folder: Path) -> Path:
 
 
 def _write_png(figure: Figure, path: Path) -> None:
+    # Its places were worked out for the SVG.
+    figure.set_layout_engine("none")
     with style.applied():
         figure.savefig(path, dpi=PNG_DPI, metadata={"Software": "spark-lab"})
 

@@ -13,7 +13,7 @@ from spark_lab.analysis.load import RunData
 from spark_lab.analysis.report.arms import Arm
 from spark_lab.analysis.report.measures import COMPUTE
 
-# Points of a training curve: a row per optimizer step is more than a figure can show.
+# Points of a curve: a row per optimizer step, or hundreds of evaluations, are noise in a figure.
 BINS = 40
 OBJECTIVES = ("solve", "pointwise", "pairwise", "reflect")
 
@@ -26,7 +26,7 @@ def compute_axis(arms: Sequence[Arm]) -> str:
 
 def evaluation_curve(arm: Arm, metric: str, axis: str) -> Curve | None:
     """A metric of the evaluations with its band over seeds; None without two evaluations."""
-    return _curve([_xy(run.evals, axis, metric) for run in arm.shown])
+    return _curve([thinned(_xy(run.evals, axis, metric)) for run in arm.shown])
 
 
 def training_curve(
@@ -40,6 +40,16 @@ def training_curve(
             table = pd.DataFrame({"x": run.metrics[axis], "y": found}).dropna()
             series.append(_binned(table["x"].to_numpy(float), table["y"].to_numpy(float)))
     return _curve(series)
+
+
+def thinned(values: np.ndarray) -> np.ndarray:
+    """Evaluations [..., n] as at most BINS: the first, the last, and means of stretches between."""
+    count = values.shape[-1]
+    if count <= BINS:
+        return values
+    inner = np.array_split(np.arange(1, count - 1), BINS - 2)
+    groups = [np.array([0]), *inner, np.array([count - 1])]
+    return np.stack([values[..., group].mean(axis=-1) for group in groups], axis=-1)
 
 
 def over_objectives(name: str) -> Callable[[pd.DataFrame], pd.Series | None]:
@@ -88,14 +98,14 @@ def _complete(run: RunData, metrics: Sequence[str]) -> pd.DataFrame | None:
     return run.evals.set_index("step")[list(metrics)].dropna()
 
 
-def _xy(table: pd.DataFrame, axis: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
+def _xy(table: pd.DataFrame, axis: str, metric: str) -> np.ndarray:
+    """[2, evaluations]: compute and metric."""
     if not {axis, metric} <= set(table):
-        return np.empty(0), np.empty(0)
-    kept = table[[axis, metric]].dropna()
-    return kept[axis].to_numpy(float), kept[metric].to_numpy(float)
+        return np.empty((2, 0))
+    return table[[axis, metric]].dropna().to_numpy(float).T
 
 
-def _curve(series: Sequence[tuple[np.ndarray, np.ndarray]]) -> Curve | None:
+def _curve(series: Sequence[np.ndarray]) -> Curve | None:
     usable = [(x, y) for x, y in series if len(x) > 1 and (np.diff(x) > 0).all()]
     if not usable:
         return None
@@ -103,12 +113,13 @@ def _curve(series: Sequence[tuple[np.ndarray, np.ndarray]]) -> Curve | None:
     return Curve(grid, seed_band(np.stack([on_grid(x, y, grid) for x, y in usable])))
 
 
-def _binned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _binned(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """[2, at most BINS]: means over equal stretches of `x`, which increases."""
     if len(x) <= BINS:
-        return x, y
+        return np.stack([x, y])
     edges = np.linspace(x[0], x[-1], BINS + 1)
     index = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, BINS - 1)
     count = np.bincount(index, minlength=BINS)
     means = np.bincount(index, weights=y, minlength=BINS) / np.maximum(count, 1)
     places = np.bincount(index, weights=x, minlength=BINS) / np.maximum(count, 1)
-    return places[count > 0], means[count > 0]
+    return np.stack([places, means])[:, count > 0]

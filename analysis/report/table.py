@@ -158,6 +158,8 @@ def markdown(text: str) -> str:
 
 def _number(value: float, kind: Kind) -> str:
     if kind == "percent":
+        if value > 1:
+            return "> 100"
         return f"{100 * value:.1f}"
     if kind == "points":
         text = f"{100 * value:+.1f}"

@@ -24,7 +24,6 @@ from spark_lab.analysis.report.measures import (
 from spark_lab.analysis.report.table import Cell, Column, Table
 from spark_lab.analysis.scores import compute_spent
 from spark_lab.analysis.stats import iqm
-from spark_lab.analysis.verdicts import metric_words
 
 SPENT = ("generated_tokens", "trained_tokens", "rollouts", "updates", "flops")
 
@@ -72,13 +71,14 @@ def contrasts(found: Comparison) -> Table | None:
     """Every contrast with all that its verdict rests on."""
     if not found.contrasts:
         return None
+    heads = {measure.metric: measure.head for measure in MEASURES}
     rows = []
     for contrast, verdict in zip(found.contrasts, found.verdicts, strict=False):
         single = contrast.estimate
         rows.append(
             (
                 Cell(contrast.pairs.arm),
-                Cell(metric_words(contrast.pairs.metric)),
+                Cell(heads[contrast.pairs.metric]),
                 Cell(len(contrast.pairs.seeds)),
                 Cell(single.mean, single.low, single.high),
                 Cell(contrast.p_corrected),
