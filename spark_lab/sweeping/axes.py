@@ -100,10 +100,13 @@ def read(config_name: str, overrides: list[str], multirun: bool) -> Axes | None:
     params = {key: v for key, v in (section.sweeper.params or {}).items() if key not in typed}
     more_fixed, more_swept = split([f"{key}={value}" for key, value in params.items()])
     ours = [text for text in fixed + more_fixed if not _is_hydra(text)]
+    ours = [text for text in ours if _key(text) not in ("name", "arms")]
+    if "arms" in node and not any(text.startswith("+arms=") for text in fixed):
+        ours.append("~arms")
     return Axes(
         config_name=config_name,
         launcher=tuple(text for text in fixed if _is_hydra(text)),
-        fixed=tuple(text for text in ours if _key(text) != "name"),
+        fixed=tuple(ours),
         settings=_settings(fixed),
         swept=tuple(_axis(parsed) for parsed in (*more_swept, *swept)),
         arms=_arms(node),

@@ -47,7 +47,10 @@ def text(plan: Plan, workers: int | None) -> str:
     states = [_state(run) for run in plan.runs]
     costs = {arm: cost_of_arm(plan, arm) for arm in plan.arms}
     width = max(map(len, plan.arms))
-    lines = [f"{plan.name}: {_number(arms, 'arm')} x {_number(seeds, 'seed')}", f"  {plan.folder}"]
+    lines = [
+        f"{plan.name}: {words.number(arms, 'arm')} x {words.number(seeds, 'seed')}",
+        f"  {plan.folder}",
+    ]
     lines += [""]
     lines += [
         f"  {run.arm:<{width}}  seed {run.seed}  {run.hash}  {state:<8} {costs[run.arm]}"
@@ -119,8 +122,8 @@ def _total(costs: list[Cost], workers: int | None) -> str:
         add([cost.bytes for cost in costs]),
         measured=all(cost.measured for cost in costs),
     )
-    at_once = f" with {_number(workers, 'worker')}" if workers else ""
-    return f"{_number(len(costs), 'run')}{at_once}, {total}"
+    at_once = f" with {words.number(workers, 'worker')}" if workers else ""
+    return f"{words.number(len(costs), 'run')}{at_once}, {total}"
 
 
 def _state(run: PlannedRun) -> str:
@@ -139,7 +142,3 @@ def _last_row(path: Path) -> dict[str, float]:
 
 def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

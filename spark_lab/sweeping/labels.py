@@ -40,7 +40,7 @@ def sweep_name(axes: Axes) -> str:
     command always finds its folder again, another one never lands in it.
     """
     keys = [axis.key for axis in axes.factors]
-    swept = "+".join(short_keys(keys).values()) or "seeds"
+    swept = "+".join(short_keys(keys).values()) or ("arms" if axes.arms else "seeds")
     stem = axes.name or (swept if axes.config_name == "config" else axes.config_name)
     if axes.name_is_typed or not axes.settings:
         return safe(stem)

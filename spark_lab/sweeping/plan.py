@@ -79,7 +79,7 @@ def make(axes: Axes) -> Plan:
     ]
     points = points * len(named)
     name = labels.sweep_name(axes)
-    fixed = [*axes.fixed, *(["~arms"] if axes.arms else []), _quoted("name", name)]
+    fixed = [*axes.fixed, _quoted("name", name)]
     composed = _compose(axes, fixed, texts)
     arms = labels.arm_labels(axes, points, [configs[0] for configs in composed])
     planned = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +13,7 @@ from spark_lab.sweeping import ending, forecast, launch, plan
 from spark_lab.sweeping.axes import Axes
 from spark_lab.sweeping.plan import Plan
 from spark_lab.sweeping.progress import Watch
+from spark_lab.tracking import words
 
 DONE, INCOMPLETE = 0, 1
 
@@ -38,8 +38,8 @@ def planned(config_name: str, overrides: list[str], multirun: bool) -> Plan | No
     raise UserError(*problems)
 
 
-def run(wanted: Plan, words: list[str]) -> int:
-    """Runs what is not done yet; the exit code. `words` are the command, to be typed again.
+def run(wanted: Plan, command: list[str]) -> int:
+    """Runs what is not done yet; the exit code. `command` is what was typed after spark-lab.
 
     Raises UserError where the sweep's folder or MLflow's store can't be written.
     """
@@ -59,7 +59,7 @@ def run(wanted: Plan, words: list[str]) -> int:
     try:
         report = _conclude(wanted, fresh=bool(due))
     finally:
-        complete = ending.say(wanted, errors, report, words, terminal)
+        complete = ending.say(wanted, errors, report, command, terminal)
     return DONE if complete else INCOMPLETE
 
 
@@ -71,7 +71,7 @@ def _train(
 
     record.open_stores(wanted)
     workers = launch.workers(axes)
-    size = f"{len(wanted.arms)} arms x {len(wanted.seeds)} seeds"
+    size = f"{words.number(len(wanted.arms), 'arm')} x {words.number(len(wanted.seeds), 'seed')}"
     at_once = "" if workers is None else f", {workers} at a time"
     done = len(wanted.runs) - len(due)
     skipped = f", {done} done before" if done else ""
@@ -98,8 +98,7 @@ def _conclude(wanted: Plan, *, fresh: bool) -> Path | None:
     out = wanted.folder / "report"
     report = out / "report.html"
     if fresh or not report.exists():
-        if find_spec("spark_lab.analysis.report") is None:
-            return None
+        # Pandas and matplotlib take a second to import: a command with nothing to do is spared.
         from spark_lab.analysis import report as reports
 
         report = reports.write([wanted.folder], out)

@@ -54,8 +54,7 @@ def run_one(
     if workers is not None:
         slots.pin(folder.parents[1] / ".slots", workers)
     if os.getpid() != main_process:
-        # Ctrl-C reaches the run itself; the main process then ends this one.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _be_a_worker()
     outcome = Outcome(folder, "stopped", None, 0)
     for attempt in range(1 + config.retry):
         if _stopped.is_set():
@@ -65,6 +64,14 @@ def run_one(
         if outcome.state != "failed" or outcome.attempts == 0:
             break
     return outcome
+
+
+def _be_a_worker() -> None:
+    """In a process that the launcher made, which is the parent of the runs."""
+    # Ctrl-C reaches the run itself; the main process then ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A run takes this over from its parent, and knows nothing of joblib's own method.
+    multiprocessing.set_start_method("forkserver", force=True)
 
 
 def log_of(config: Config) -> Path:
@@ -118,6 +125,8 @@ def _wait(process: ForkServerProcess) -> int:
 
 
 def _printed(log: Path, start: int) -> str:
+    if not log.exists():
+        return "its process did not start"
     with log.open(encoding="utf-8", errors="replace") as lines:
         lines.seek(start)
         return lines.read().strip() or "no message"

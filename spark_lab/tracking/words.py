@@ -11,6 +11,11 @@ def count(number: float) -> str:
     return f"{number:.0f}"
 
 
+def number(count: int, noun: str) -> str:
+    """(2, "arm") -> "2 arms"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """75 -> "1 min 15 s"."""
     whole = round(seconds)
