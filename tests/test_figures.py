@@ -147,7 +147,7 @@ def test_filled_means_separable() -> None:
 def test_captions_carry_n() -> None:
     assert "n = 1 to 4 paired seeds" in forest.caption(contrasts())
     panel = curves.Panel("x", {"none": curve(3), "other": curve(2)})
-    assert "none 3, other 2" in curves.caption([panel])
+    assert "n = 3 seeds of none, 2 of other" in curves.caption([panel])
 
 
 def test_unknown_sign_of_health_is_refused() -> None:

@@ -83,7 +83,7 @@ def compose(paths: Sequence[Path], command: str) -> Report:
         coevolution=artist.coevolution(),
         health=artist.health(),
         samples=[samples.of_arm(arm) for arm in arms],
-        missing=record.missing(arms, found),
+        missing=record.missing(arms, found, artist.problems),
         configuration=tables.configuration(arms),
         provenance=record.provenance(arms),
         glossary=GLOSSARY,

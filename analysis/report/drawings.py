@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -44,16 +45,19 @@ ON_FIXED = "The judge is shown the fixed judge set."
 
 @dataclass(frozen=True)
 class Drawing:
-    """`name` is the file's. Without a `figure` the caption says why there is none."""
+    """`name` is the file's. `draw` makes the figure; without it the caption says why there is none."""
 
     name: str
     title: str
     caption: str
-    figure: Figure | None = None
+    draw: Callable[[], Figure] | None = None
 
 
 class Artist:
-    """Draws the figures of these arms; an arm looks the same in all of them."""
+    """Plans the figures of these arms; an arm looks the same in all of them.
+
+    `problems` names the rollouts that could not be used.
+    """
 
     def __init__(self, arms: Sequence[Arm], found: Comparison):
         self._arms = arms
@@ -61,15 +65,22 @@ class Artist:
         self._axis = series.compute_axis(arms)
         names = [arm.name for arm in arms]
         self._marks: dict[str, ArmMark] = arm_marks(names, found.baseline)
-        self._items = {arm.name: _rows(arm.finished) for arm in arms}
+        self._items: dict[str, pd.DataFrame] = {}
+        self.problems: list[str] = []
+        for arm in arms:
+            found_items = [(run, final_items(run)) for run in _alike(arm)]
+            self._items[arm.name] = _pooled([items.rows for _, items in found_items])
+            self.problems += [
+                f"{run.name}: {problem}" for run, items in found_items for problem in items.problems
+            ]
 
     def contrasts(self) -> Drawing:
         name, title = "contrasts", f"Difference to {self._found.baseline}"
         chosen = self._found.contrasts
         if not chosen:
             return Drawing(name, title, "Nothing to draw: no contrast could be made.")
-        figure = forest.forest(chosen, self._marks, self._found.unfair)
-        return Drawing(name, title, forest.caption(chosen), figure)
+        draw = partial(forest.forest, chosen, self._marks, self._found.unfair)
+        return Drawing(name, title, forest.caption(chosen), draw)
 
     def coevolution(self) -> list[Drawing]:
         return [
@@ -87,10 +98,10 @@ class Artist:
         found = {sign: curves for sign in health.SIGNS if (curves := self._sign(sign))}
         if not found:
             return Drawing("health", title, "No training metrics were logged.")
-        figure = health.health(found, self._marks, COMPUTE[self._axis])
+        draw = partial(health.health, found, self._marks, COMPUTE[self._axis])
         n = seeds_of({arm.name: len(arm.shown) for arm in self._arms})
         bands = f" Mean over seeds ({n}) with pointwise 95 % t intervals over seeds."
-        return Drawing("health", title, health.CAPTION + bands, figure)
+        return Drawing("health", title, health.CAPTION + bands, draw)
 
     def _curves(self) -> Drawing:
         title = "Policy and judge over compute"
@@ -104,9 +115,9 @@ class Artist:
                 )
         if not shown:
             return Drawing("curves", title, "No run was evaluated twice: there are no curves.")
-        figure = curves.curve_panels(shown, self._marks, COMPUTE[self._axis])
+        draw = partial(curves.curve_panels, shown, self._marks, COMPUTE[self._axis])
         caption = curves.caption(shown) + " Dotted: a judge that guesses." + self._averaged()
-        return Drawing("curves", title, caption, figure)
+        return Drawing("curves", title, caption, draw)
 
     def _portrait(self) -> Drawing:
         title = "Phase portrait: judge against policy"
@@ -114,9 +125,9 @@ class Artist:
         if not found:
             return Drawing("portrait", title, _no_judge("portrait"))
         paths = {arm: tuple(map(series.thinned, both)) for arm, both in found.items()}
-        figure = portrait.portrait(paths, self._marks, metric_words(POLICY), JUDGE_WORDS)
+        draw = partial(portrait.portrait, paths, self._marks, metric_words(POLICY), JUDGE_WORDS)
         caption = f"{portrait.caption(paths)} {ON_FIXED}{self._averaged()}"
-        return Drawing("portrait", title, caption, figure)
+        return Drawing("portrait", title, caption, draw)
 
     def _lead_lag(self) -> Drawing:
         title = "Lead and lag: does the judge move first?"
@@ -134,7 +145,8 @@ class Artist:
             needs = f"It needs two seeds with {FEWEST_EVALUATIONS} evaluations of policy and judge."
             return Drawing("lead_lag", title, " ".join([needs, *_sentences(reasons)]))
         caption = " ".join([lag.caption(found), *_sentences(reasons)])
-        return Drawing("lead_lag", title, caption, lag.lead_lag_panels(found, self._marks))
+        draw = partial(lag.lead_lag_panels, found, self._marks)
+        return Drawing("lead_lag", title, caption, draw)
 
     def _transfer(self) -> Drawing:
         title = "Transfer: what training one objective does to the other skills"
@@ -146,26 +158,26 @@ class Artist:
             )
             return Drawing("transfer", title, why)
         matrix = transfer_matrix(chosen)
-        figure = transfer.transfer_heatmap(matrix)
+        draw = partial(transfer.transfer_heatmap, matrix)
         seeds = sorted({len(one.pairs.seeds) for one in chosen})
         n = f" n = {' to '.join(map(str, {seeds[0]: 0, seeds[-1]: 0}))} paired seeds."
         unfair = sorted(alone & self._found.unfair)
         note = f" Not matched in budget: {', '.join(unfair)}." if unfair else ""
-        return Drawing("transfer", title, transfer.caption(matrix) + n + note, figure)
+        return Drawing("transfer", title, transfer.caption(matrix) + n + note, draw)
 
     def _difficulty(self) -> Drawing:
         title = "Does the judge read, or guess by difficulty?"
-        found = {arm.name: _profile(self._items[arm.name], _solve_rate(arm)) for arm in self._arms}
+        found = {arm.name: _profile(self._items[arm.name], _early(arm)) for arm in self._arms}
         profiles = {name: profile for name, profile in found.items() if profile is not None}
         if not profiles:
             why = "It needs the rollouts of the last evaluation, with sampled answers and verdicts."
             return Drawing("difficulty", title, why)
-        figure = difficulty.difficulty_panels(profiles, self._marks)
+        draw = partial(difficulty.difficulty_panels, profiles, self._marks)
         caption = (
             f"{difficulty.caption(profiles)} The solve rate is that of sampled answers after a quarter"
             " of the training and at its end, over seeds; the fixed judge set is of neither."
         )
-        return Drawing("difficulty", title, caption, figure)
+        return Drawing("difficulty", title, caption, draw)
 
     def _tradeoff(self) -> Drawing:
         title = "What the tokens bought"
@@ -179,8 +191,8 @@ class Artist:
                 points[arm.name] = tradeoff.ArmPoint(policy, judge, float(tokens.mean()))
         if not points:
             return Drawing("tradeoff", title, _no_judge("comparison of policy, judge and tokens"))
-        figure = tradeoff.tradeoff(points, self._marks, metric_words(POLICY), JUDGE_WORDS)
-        return Drawing("tradeoff", title, f"{tradeoff.caption(points)} {ON_FIXED}", figure)
+        draw = partial(tradeoff.tradeoff, points, self._marks, metric_words(POLICY), JUDGE_WORDS)
+        return Drawing("tradeoff", title, f"{tradeoff.caption(points)} {ON_FIXED}", draw)
 
     def _reliability(self) -> Drawing:
         title = "Calibration: is the judge right as often as it is sure?"
@@ -191,8 +203,8 @@ class Artist:
                 "No probabilities were recorded (eval.calibration), or their rollouts are missing."
             )
             return Drawing("reliability", title, why)
-        figure = reliability_figure.reliability_diagram(judges, self._marks)
-        return Drawing("reliability", title, reliability_figure.caption(judges), figure)
+        draw = partial(reliability_figure.reliability_diagram, judges, self._marks)
+        return Drawing("reliability", title, reliability_figure.caption(judges), draw)
 
     def _averaged(self) -> str:
         if all(len(run.evals) <= series.BINS for arm in self._arms for run in arm.shown):
@@ -214,24 +226,26 @@ class Artist:
         return {name: one for name, one in found.items() if one is not None}
 
 
-def _rows(runs: Sequence[RunData]) -> pd.DataFrame:
-    """The last evaluation's rollouts of the runs, as far as they can be read."""
+def _pooled(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all tables, without their texts."""
     kept = ["objective", "set", "question", "sample", "reward", "source_correct", "p_yes"]
-    tables = [final_items(run).rows for run in runs]
-    tables = [rows.reindex(columns=kept) for rows in tables if len(rows)]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=kept)
+    found = [rows.reindex(columns=kept) for rows in tables if len(rows)]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=kept)
 
 
-def _solve_rate(arm: Arm) -> pd.Series:
-    """By question. The starting model's own answers would not do: the judge set is made of them."""
-    trained = [run.evals[run.evals["fraction"] > 0] for run in arm.finished]
-    early = [
-        replace(run, evals=table.iloc[: max(int((table["fraction"] <= EARLY).sum()), 1)])
-        for run, table in zip(arm.finished, trained, strict=True)
-    ]
-    rows = _rows([*early, *arm.finished])
-    sampled = rows[(rows["objective"] == "solve") & (rows["sample"] > 0)]
-    return sampled.groupby("question")["reward"].mean()
+def _early(arm: Arm) -> pd.DataFrame:
+    """The finished seeds' rollouts after EARLY of the training."""
+    cut = []
+    for run in _alike(arm):
+        trained = run.evals[run.evals["fraction"] > 0]
+        count = max(int((trained["fraction"] <= EARLY).sum()), 1)
+        cut.append(replace(run, evals=trained.iloc[:count]))
+    return _pooled([final_items(run).rows for run in cut])
+
+
+def _alike(arm: Arm) -> list[RunData]:
+    """The finished seeds that were put the first one's questions: others can't be pooled with it."""
+    return [run for run in arm.finished if run.questions == arm.finished[0].questions]
 
 
 def _judged(rows: pd.DataFrame) -> pd.DataFrame:
@@ -239,7 +253,11 @@ def _judged(rows: pd.DataFrame) -> pd.DataFrame:
     return judged[judged["source_correct"].notna()]
 
 
-def _profile(rows: pd.DataFrame, rate: pd.Series) -> DifficultyProfile | None:
+def _profile(rows: pd.DataFrame, early: pd.DataFrame) -> DifficultyProfile | None:
+    """By solve rate over both. The starting model's answers would not do: the set is made of them."""
+    both = pd.concat([early, rows])
+    sampled = both[(both["objective"] == "solve") & (both["sample"] > 0)]
+    rate = sampled.groupby("question")["reward"].mean()
     judged = _judged(rows)
     judged = judged[judged["question"].isin(rate.index)]
     right = judged["source_correct"].astype(bool).to_numpy()

@@ -65,13 +65,14 @@ def _write(report: Report, folder: Path) -> Path:
     svgs = {}
     for drawing in report.drawings:
         stem = folder / "figures" / drawing.name
-        if drawing.figure is None:
+        if drawing.draw is None:
             stem.with_suffix(".svg").unlink(missing_ok=True)
             stem.with_suffix(".png").unlink(missing_ok=True)
             continue
-        svgs[drawing.name] = to_svg(drawing.figure)
+        figure = drawing.draw()
+        svgs[drawing.name] = to_svg(figure)
         write_text(stem.with_suffix(".svg"), svgs[drawing.name])
-        _write_png(drawing.figure, stem.with_suffix(".png"))
+        _write_png(figure, stem.with_suffix(".png"))
     write_text(folder / "report.md", pages.as_text(report))
     page = folder / "report.html"
     write_text(page, pages.html(report, svgs))

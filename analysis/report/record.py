@@ -35,8 +35,11 @@ def setup(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts if value]
 
 
-def missing(arms: Sequence[Arm], found: Comparison) -> list[str]:
-    """Everything that a reader would assume to be there and is not, by name; no repeats."""
+def missing(arms: Sequence[Arm], found: Comparison, unread: Sequence[str]) -> list[str]:
+    """Everything that a reader would assume to be there and is not, by name; no repeats.
+
+    `unread` names rollouts that could not be used.
+    """
     said: list[str] = []
     for folder in dict.fromkeys(arm.runs[0].folder.parents[1] for arm in arms):
         said += _not_run(folder, [arm for arm in arms if arm.runs[0].folder.parents[1] == folder])
@@ -46,6 +49,7 @@ def missing(arms: Sequence[Arm], found: Comparison) -> list[str]:
         if not arm.finished:
             said.append(f"{arm.name} has no finished run: it is in no table of results")
             said.append(f"{arm.name}: its curves are those of unfinished runs")
+    said += unread
     said += [verdict.line for verdict in found.verdicts if verdict.tag == "refused"]
     said += _budgets(found)
     known = "has no final evaluation"

@@ -26,6 +26,8 @@ _LATEX = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
     MINUS: "$-$",
     DASH: "--",
     "\N{LEFT DOUBLE QUOTATION MARK}": "``",
