@@ -73,7 +73,9 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
 
     path = resolve_path(config.path)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, revision=config.revision, padding_side="left")
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, revision=config.revision, padding_side="left"
+        )
     except OSError as error:
         reason = str(error).partition("\n")[0]
         fix = "check the spelling, the network, and HF_TOKEN if the model is gated"
