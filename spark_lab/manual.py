@@ -16,7 +16,7 @@ spark-lab: does training a model as its own judge (SPARK, arXiv 2509.22624) help
   spark-lab objective=none                              the baseline: plain GRPO
   spark-lab objective=[pointwise,reflect] seed=1        two of the objectives (quote [ ] in zsh)
   spark-lab -m objective=none,pointwise,spark seed=0,1  one run for each combination
-  spark-lab -cn smoke                                   a named sweep, here: does everything work?
+  spark-lab -cn objectives                              a named sweep: every choice of objectives
   spark-lab model=local model.path=DIR task=jsonl task.jsonl.train_path=A task.jsonl.eval_path=B
 
 The same command twice costs nothing: finished runs are skipped, interrupted ones go on.
@@ -27,10 +27,11 @@ Any key can be set as KEY=VALUE, such as trainer.learning_rate=1e-4 or budget.li
 source explains each one above its default.
 
 Flags
-  -m, --multirun      one run for each combination of comma-separated values
-  -cn NAME            a named sweep
+  -m, --multirun      one run for each combination of comma-separated values, then a report
+  -cn NAME            a named sweep; hydra/launcher=joblib hydra.launcher.n_jobs=4 runs four at once
   --cfg job           print the whole configuration instead of running it
-  dry_run=true        print where the run would go and how large it is
+  dry_run=true        print where the runs would go, which are done, and how large the rest is
+  retry=1             start a failed run of a multirun once more
   --info, --hydra-help, -sc install=bash       Hydra's own: what was composed, help, tab completion
 """
 

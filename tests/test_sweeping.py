@@ -24,13 +24,13 @@ TINY = ["trainer.prompts_per_window=2", "trainer.group_size=2", "trainer.save_ev
 TINY += ["task.chain_sums.eval_size=8", "eval.samples=1", "eval.every=0", "budget.limit=3"]
 TIMED = ("time", "seconds", "pid", "started", "updated", "attempt")
 # Exit codes of the command line.
-DONE, INCOMPLETE, BAD_INPUT = 0, 1, 2
+DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def start(root: Path, *words: str) -> subprocess.Popen:
-    command = [sys.executable, "-c", "from spark_lab.cli import main; main()", "-m", *words]
+    command = [sys.executable, "-c", "from spark_lab.cli import main; main()", "-m"]
     return subprocess.Popen(
-        [*command, *TINY, f"root={root}"],
+        [*command, *TINY, *words, f"root={root}"],
         env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -250,3 +250,32 @@ def test_dry_run_plans_and_writes_nothing(tmp_path: Path) -> None:
     ]
     assert "0 of 4 are done. To do: 4 runs with 1 worker" in said
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_a_sweep_and_so_does_the_death_of_its_command(tmp_path: Path) -> None:
+    """Neither leaves a run behind that nobody waits for; the first says how to go on."""
+
+    words = ["objective=none,pointwise", "tracking=off", "budget.limit=5000"]
+
+    def steps() -> list[int]:
+        return runs.complete_checkpoints(folders(tmp_path)["none"])
+
+    process = start(tmp_path, *words)
+    wait_for(lambda: "none" in folders(tmp_path) and bool(steps()), process)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED and "same command" in said, said
+    assert "Traceback" not in said
+    assert runs.read_status(folders(tmp_path)["none"])["state"] == "stopped"
+    reached = steps()[-1]
+
+    process = start(tmp_path, *words)
+    wait_for(lambda: steps()[-1] > reached, process)
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 60
+    while runs.read_status(folders(tmp_path)["none"])["state"] != "stopped":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert list(folders(tmp_path)) == ["none"]

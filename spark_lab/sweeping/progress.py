@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,18 +39,18 @@ class Standing:
     fraction: float
 
 
-def standing(run: PlannedRun, since: float) -> Standing:
-    """What a run's folder says. What was written before `since` is of an earlier command."""
+def standing(run: PlannedRun, since: float, *, due: bool = True) -> Standing:
+    """What a run's folder says. For a run that is due, what is older than `since` (unix seconds)
+    was left by an earlier command."""
     try:
         status = runs.read_status(run.folder)
     except UserError:
         return Standing(run.name, "failed", 0.0)
     state = status.get("state", "waiting")
+    old = due and status.get("updated", 0.0) < since
     if state == "done":
-        return Standing(run.name, state, 1.0)
-    if status.get("updated", 0.0) < since:
-        state = "waiting"
-    return Standing(run.name, state, fraction(run.folder / "metrics.jsonl"))
+        return Standing(run.name, "waiting", 0.0) if old else Standing(run.name, state, 1.0)
+    return Standing(run.name, "waiting" if old else state, fraction(run.folder / "metrics.jsonl"))
 
 
 def fraction(metrics: Path) -> float:
@@ -76,13 +77,24 @@ def counts(standings: list[Standing]) -> str:
 
 
 class Watch:
-    """Shows a sweep while it runs: a picture on a terminal, else a line for each change."""
+    """Shows a sweep while it runs: a picture on a terminal, else a line for each change.
 
-    def __init__(self, name: str, planned: tuple[PlannedRun, ...], mode: str, terminal: Console):
+    `due` are the runs that this command does; `mode` is auto, plain or off.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        planned: Sequence[PlannedRun],
+        due: Sequence[PlannedRun],
+        mode: str,
+        terminal: Console,
+    ):
         usable = terminal.is_terminal and not terminal.is_dumb_terminal
         self._mode = ("live" if usable else "plain") if mode == "auto" else mode
         self._name = name
         self._planned = planned
+        self._due = {run.name for run in due}
         self._terminal = terminal
         self._since = time.time()
         self._began = time.monotonic()
@@ -124,7 +136,7 @@ class Watch:
                 self._speak(standings)
 
     def _look(self) -> list[Standing]:
-        return [standing(run, self._since) for run in self._planned]
+        return [standing(run, self._since, due=run.name in self._due) for run in self._planned]
 
     def _speak(self, standings: list[Standing]) -> None:
         changed = [now for now in standings if self._said[now.name] != now.state]

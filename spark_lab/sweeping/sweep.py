@@ -79,7 +79,7 @@ def _train(
         f"{wanted.name}: {size}, {len(due)} to run{skipped}{at_once}", markup=False, soft_wrap=True
     )
     mode = wanted.runs[0].config.tracking.console
-    with Watch(wanted.name, wanted.runs, mode, terminal):
+    with Watch(wanted.name, wanted.runs, due, mode, terminal):
         outcomes = launch.launch(axes, due)
     return {
         run.name: outcome.error
