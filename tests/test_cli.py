@@ -65,7 +65,14 @@ def test_cfg_job_prints_the_configuration(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["--cfg", "job"], ["trainer.group_size=1"], ["schedule=joit"], ["dry_run=true"]],
+    [
+        ["--help"],
+        ["--cfg", "job"],
+        ["trainer.group_size=1"],
+        ["schedule=joit"],
+        ["dry_run=true"],
+        ["-cn", "smoke", "dry_run=true"],
+    ],
     ids=" ".join,
 )
 def test_nothing_heavy_is_imported(words: list[str], tmp_path: Path) -> None:

@@ -43,6 +43,11 @@ def refusal(*overrides: str, config_name: str = "config") -> str:
             "pointwise.weight+reflect.weight",
             [f"pointwise.weight={a},reflect.weight={b}" for a in (1, 2) for b in (1, 2)],
         ),
+        (
+            ["model.revision=a/main,b/main,v1"],
+            "revision",
+            ["revision=main-1179", "revision=main-cd11", "revision=v1"],
+        ),
         (["seed=range(3)"], "seeds", ["pointwise+pairwise+reflect"]),
         (
             ["objective=none,reflect", "trainer.beta=0,0.01", "seed=3,4"],
@@ -161,6 +166,7 @@ def test_arms_that_are_one_are_refused(overrides: list[str], where: str, got: st
         ("{a: [], b: []}", "arms.b", "the same configuration as a"),
         ("{a: [], b: c}", "arms.b", "c"),
         ("{a: [], b: 3}", "arms.b", "3"),
+        ("{a/b: []}", "arms.a/b", "'a/b'"),
         ("[]", "arms", "[]"),
         ("{a: ['objective=refect']}", "objective=refect", "refect"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from spark_lab.errors import Problem, UserError, unknown
 from spark_lab.preflight import split
 
 _BASIC = "BasicSweeper"
+_NAME = re.compile(r"[\w+=,-][\w.+=,-]*")
 # Where results go and how they are shown: of no interest to a sweep's name.
 _PLUMBING = (
     "root",
@@ -175,6 +177,9 @@ def _arms(node: DictConfig) -> tuple[Arm, ...]:
 
 
 def _arm(name: str, value: Any, stored: dict[Any, Any], problems: list[Problem]) -> Arm:
+    if not _NAME.fullmatch(name):
+        fix = "letters, digits and . _ + - = only"
+        problems.append(Problem(f"arms.{name}", repr(name), "the name of one folder", fix))
     if isinstance(value, str) and "=" not in value:
         if isinstance(stored.get(value), list):
             return Arm(name, tuple(typing.cast(list[str], stored[value])), same_as=value)

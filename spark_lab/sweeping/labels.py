@@ -30,7 +30,7 @@ def arm_labels(axes: Axes, points: Sequence[Sequence[str]], configs: Sequence[Co
             is_objective = axis.key == "objective"
             parts.append(names[value] if is_objective else f"{short[axis.key]}={plain(value)}")
         labels.append(safe(",".join(parts)) if parts else runs.arm_of(config))
-    return labels
+    return _distinct(labels, points)
 
 
 def sweep_name(axes: Axes) -> str:
@@ -62,11 +62,12 @@ def short_keys(keys: Sequence[str]) -> dict[str, str]:
 
 
 def plain(value: str) -> str:
-    """A typed value as it stands in a name: "0.0001" -> "1e-4", "[a,b]" -> "a+b"."""
+    """A typed value as it stands in a name: "0.0001" -> "1e-4", "[a,b]" -> "a+b", "a/b" -> "b"."""
     try:
         number = float(value)
     except ValueError:
-        return value.strip("[]").replace(" ", "").replace(",", "+")
+        last = value.strip("'\"").rstrip("/").rpartition("/")[2]
+        return last.strip("[]").replace(" ", "").replace(",", "+")
     mantissa, _, exponent = f"{number:e}".partition("e")
     mantissa = mantissa.rstrip("0").rstrip(".")
     short = f"{mantissa}e{int(exponent)}" if exponent else value
@@ -79,6 +80,16 @@ def safe(text: str) -> str:
     if len(name) <= _LONGEST:
         return name
     return f"{name[:_LONGEST]}-{hashlib.sha256(text.encode()).hexdigest()[:4]}"
+
+
+def _distinct(labels: list[str], points: Sequence[Sequence[str]]) -> list[str]:
+    """Labels that shortening has made equal get a mark of what was typed."""
+    return [
+        label
+        if labels.count(label) == 1
+        else f"{label}-{hashlib.sha256(repr(point).encode()).hexdigest()[:4]}"
+        for label, point in zip(labels, points, strict=True)
+    ]
 
 
 def _arm_names(axes: Axes, count: int) -> list[str | None]:

@@ -101,6 +101,7 @@ def _conclude(wanted: Plan, *, fresh: bool) -> Path | None:
         # Pandas and matplotlib take a second to import: a command with nothing to do is spared.
         from spark_lab.analysis import report as reports
 
+        print("writing the report ...", flush=True)
         report = reports.write([wanted.folder], out)
         for store in record.open_stores(wanted)[:1]:
             record.record(wanted, store, report, complete=len(finished) == len(wanted.runs))

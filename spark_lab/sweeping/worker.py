@@ -27,12 +27,11 @@ _stopped = threading.Event()
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: done, failed or stopped; `attempts` is 0 where it was done before."""
+    """How a run ended: done, failed or stopped. `retry` where another attempt may end otherwise."""
 
-    folder: Path
     state: str
-    error: str | None
-    attempts: int
+    error: str | None = None
+    retry: bool = False
 
 
 def run_one(
@@ -47,21 +46,21 @@ def run_one(
         config = to_config(node)
     except UserError as error:
         # What was valid when the sweep began: a file that has gone since.
-        return Outcome(Path(), "failed", str(error), 0)
+        return Outcome("failed", str(error))
     folder = runs.folder_of(config)
     if not config.force and runs.read_status(folder).get("state") == "done":
-        return Outcome(folder, "done", None, 0)
+        return Outcome("done")
     if workers is not None:
         slots.pin(folder.parents[1] / ".slots", workers)
     if os.getpid() != main_process:
         _be_a_worker()
-    outcome = Outcome(folder, "stopped", None, 0)
+    outcome = Outcome("stopped")
     for attempt in range(1 + config.retry):
         if _stopped.is_set():
             break
         # What a failed attempt has reached is not deleted again.
-        outcome = _attempt(replace(config, force=config.force and attempt == 0), overrides, attempt)
-        if outcome.state != "failed" or outcome.attempts == 0:
+        outcome = _attempt(replace(config, force=config.force and attempt == 0), overrides)
+        if not outcome.retry:
             break
     return outcome
 
@@ -81,26 +80,26 @@ def log_of(config: Config) -> Path:
     )
 
 
-def _attempt(config: Config, overrides: list[str], number: int) -> Outcome:
+def _attempt(config: Config, overrides: list[str]) -> Outcome:
     folder, log = runs.folder_of(config), log_of(config)
     before = log.stat().st_size if log.exists() else 0
     code = _wait(_start(config, overrides, log))
     if code == 0:
-        return Outcome(folder, "done", None, number + 1)
+        return Outcome("done")
     if code in (child.INTERRUPTED, -signal.SIGINT):
         _stopped.set()
-        return Outcome(folder, "stopped", None, number + 1)
+        return Outcome("stopped")
     if code < 0:
         error = f"killed by {signal.Signals(-code).name}" + (
             " (out of memory?)" if -code == signal.SIGKILL else ""
         )
         if (folder / "config.yaml").exists():
             runs.write_status(folder, state="failed", error=error)
-        return Outcome(folder, "failed", error, number + 1)
+        return Outcome("failed", error, retry=True)
     if code == child.BAD_INPUT:  # trying again would end the same way
-        return Outcome(folder, "failed", _printed(log, before), 0)
+        return Outcome("failed", _printed(log, before))
     error = runs.read_status(folder).get("error") or _printed(log, before).splitlines()[-1]
-    return Outcome(folder, "failed", error, number + 1)
+    return Outcome("failed", error, retry=True)
 
 
 def _start(config: Config, overrides: list[str], log: Path) -> ForkServerProcess:
