@@ -44,6 +44,11 @@ def page_of(*paths: Path) -> str:
     return pages.html(report, dict.fromkeys(drawn, '<svg width="400pt"></svg>'))
 
 
+def csv_of(folder: Path, name: str) -> str:
+    report = compose([folder], "spark-lab report")
+    return next(as_csv(table) for table in report.tables if table.name == name)
+
+
 def section(page: str, name: str) -> str:
     return re.search(rf'<section id="{name}">(.*?)</section>', page, re.DOTALL)[1]
 
@@ -241,11 +246,11 @@ def test_torn_files_are_named_and_no_number_changes(whole: Path, tmp_path: Path)
     for name in ("metrics.jsonl", "eval.jsonl"):
         with (run_of(folder, "none", 0) / name).open("a") as file:
             file.write('{"step": 13, "policy/accuracy": 0.')
-    page = written(folder)
+    page = page_of(folder)
     assert "metrics.jsonl: torn last line 13 left out" in section(page, "missing")
     for name in ("skills", "contrasts"):
-        ours, theirs = (place / f"report/tables/{name}.csv" for place in (folder, whole))
-        assert ours.read_bytes() == theirs.read_bytes()
+        theirs = (whole / f"report/tables/{name}.csv").read_text()
+        assert csv_of(folder, name) == theirs
 
 
 def test_an_evaluation_that_was_torn_off_leaves_its_run_out(tmp_path: Path) -> None:
@@ -283,11 +288,11 @@ def test_no_rollouts_and_no_judge_are_said_in_a_sentence(tmp_path: Path) -> None
         path.unlink()
     for path in folder.rglob("eval.jsonl"):
         rewrite(path, lambda row: {k: v for k, v in row.items() if not k.startswith("fixed/")})
-    coevolution = words(section(page := written(folder), "coevolution"))
+    coevolution = words(section(page := page_of(folder), "coevolution"))
     assert "No portrait: policy and judge were not both measured" in coevolution
     assert "It needs the rollouts of the last evaluation" in coevolution
     assert "no rollouts of an evaluation can be read" in section(page, "samples")
-    header = (folder / "report/tables/skills.csv").read_text().splitlines()[0]
+    header = csv_of(folder, "skills").splitlines()[0]
     assert "fixed/" not in header and "policy/accuracy" in header
 
 
@@ -310,11 +315,10 @@ def test_arms_that_differ_in_a_key_are_named_by_it(tmp_path: Path) -> None:
             target = twin / part.relative_to(run)
             target.mkdir() if part.is_dir() else target.write_bytes(part.read_bytes())
         (twin / "config.yaml").write_text(yaml.safe_dump(config))
-    page = written(folder)
+    page = page_of(folder)
     line = "reflect learning_rate=0.001 vs reflect learning_rate=0.0003"
     assert line in section(page, "verdicts")
-    changed = (folder / "report/tables/configuration.csv").read_text()
-    assert "trainer.learning_rate,0.0003,0.001" in changed
+    assert "trainer.learning_rate,0.0003,0.001" in csv_of(folder, "configuration")
 
 
 def test_stale_tables_and_figures_are_removed(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def panels(
 def percent_axis(axis: Axis, *, whole: bool = False) -> None:
     """Ticks of a fraction as per cent; `whole` shows 0, 50 and 100."""
     axis.set_major_formatter(
-        FuncFormatter(lambda value, _: f"{100 * value:.3g}".replace("-", MINUS))
+        FuncFormatter(lambda value, _: f"{100 * value:.4g}".replace("-", MINUS))
     )
     if whole:
         axis.set_ticks([0.0, 0.5, 1.0])

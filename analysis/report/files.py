@@ -37,8 +37,9 @@ def write(paths: Sequence[Path], out: Path | None = None) -> Path:
     `out` is <path>/report for a single path and ./report for several. The same run folders give the
     same bytes. Raises UserError for a path without runs, or a folder that can't be written.
     """
-    folder = out or (paths[0] / "report" if len(paths) == 1 else Path("report"))
-    report = compose(paths, _command(paths, out))
+    usual = paths[0] / "report" if len(paths) == 1 else Path("report")
+    folder = out or usual
+    report = compose(paths, _command(paths, None if folder == usual else folder))
     try:
         return _write(report, folder)
     except OSError as error:
@@ -87,5 +88,11 @@ def _write_png(figure: Figure, path: Path) -> None:
 
 
 def _command(paths: Sequence[Path], out: Path | None) -> str:
-    words = ["spark-lab", "report", *map(str, paths)]
-    return shlex.join(words + (["--out", str(out)] if out else []))
+    words = ["spark-lab", "report", *map(_short, paths)]
+    return shlex.join([*words, "--out", _short(out)] if out else words)
+
+
+def _short(path: Path) -> str:
+    """As it can be typed in the folder that the command runs in."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
