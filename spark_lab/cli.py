@@ -75,7 +75,7 @@ def _experiment(words: list[str]) -> None:
     from spark_lab import config, plugins, preflight
     from spark_lab.sweeping import sweep
 
-    args = get_args_parser().parse_args(words)
+    args = get_args_parser().parse_intermixed_args(words)
     name = args.config_name or "config"
     if args.experimental_rerun is not None:
         raise SystemExit("--experimental-rerun loads a pickle, which could run anything: refused")

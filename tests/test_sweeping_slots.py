@@ -54,6 +54,15 @@ def test_workers_share_gpus_and_threads_and_free_them_when_killed(tmp_path: Path
         assert process.returncode == 0
 
 
+def test_sweeps_side_by_side_take_other_gpus(tmp_path: Path) -> None:
+    held = []
+    for gpu in ("0", "1", "0"):
+        held.append(holder(tmp_path, 1, "0,1"))
+        assert said(held[-1])[0] == gpu
+    for process in held:
+        process.communicate("")
+
+
 def test_without_a_gpu_none_is_named(tmp_path: Path) -> None:
     process = holder(tmp_path, 1, "")
     assert said(process) == [str(slots.cores())]

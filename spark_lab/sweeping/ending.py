@@ -11,7 +11,6 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from spark_lab import runs
 from spark_lab.sweeping.plan import Plan, PlannedRun
 from spark_lab.sweeping.worker import log_of
 from spark_lab.tracking.skills import SKILLS
@@ -49,7 +48,7 @@ def say(
 
 
 def _reason(run: PlannedRun, errors: dict[str, str]) -> str:
-    status = runs.read_status(run.folder)
+    status = run.status
     error = errors.get(run.name) or status.get("error")
     text = " ".join((error or "").split())
     return f"{status.get('state', 'not started')}{': ' + text if text else ''}"
@@ -63,11 +62,7 @@ def _arms(plan: Plan) -> Table:
     for skill in SKILLS:
         table.add_column(Text(f"{skill.words}, %", style=skill.colour), justify="right")
     for arm in plan.arms:
-        finals = [
-            runs.read_status(run.folder).get("final", {})
-            for run in plan.runs
-            if run.arm == arm and run.done
-        ]
+        finals = [run.status.get("final", {}) for run in plan.runs if run.arm == arm and run.done]
         cells = [_mean([f[skill.metric] for f in finals if skill.metric in f]) for skill in SKILLS]
         planned = sum(run.arm == arm for run in plan.runs)
         count = f"{len(finals)}" if len(finals) == planned else f"{len(finals)} of {planned}"

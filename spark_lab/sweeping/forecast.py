@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spark_lab import runs
-from spark_lab.errors import UserError
 from spark_lab.models.load import resolve_path
 from spark_lab.schema import Config
 from spark_lab.sweeping.plan import Plan, PlannedRun
@@ -127,10 +126,7 @@ def _total(costs: list[Cost], workers: int | None) -> str:
 
 
 def _state(run: PlannedRun) -> str:
-    try:
-        state = runs.read_status(run.folder).get("state")
-    except UserError:
-        return "damaged"
+    state = run.status.get("state")
     # Nothing of this command runs yet.
     return {None: "new", "running": "torn"}.get(state, state)
 

@@ -39,8 +39,16 @@ class PlannedRun:
         return f"{self.arm} seed{self.seed}"
 
     @property
+    def status(self) -> dict[str, Any]:
+        """status.json; a damaged one is the failure of this run, not of the sweep."""
+        try:
+            return runs.read_status(self.folder)
+        except UserError as error:
+            return {"state": "failed", "error": str(error)}
+
+    @property
     def done(self) -> bool:
-        return runs.read_status(self.folder).get("state") == "done"
+        return self.status.get("state") == "done"
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from spark_lab import runs
-from spark_lab.errors import UserError
 from spark_lab.sweeping.plan import PlannedRun
 from spark_lab.tracking import words
 
@@ -42,10 +40,7 @@ class Standing:
 def standing(run: PlannedRun, since: float, *, due: bool = True) -> Standing:
     """What a run's folder says. For a run that is due, what is older than `since` (unix seconds)
     was left by an earlier command."""
-    try:
-        status = runs.read_status(run.folder)
-    except UserError:
-        return Standing(run.name, "failed", 0.0)
+    status = run.status
     state = status.get("state", "waiting")
     old = due and status.get("updated", 0.0) < since
     if state == "done":

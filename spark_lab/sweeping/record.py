@@ -6,7 +6,6 @@ import json
 import re
 from pathlib import Path
 
-from spark_lab import runs
 from spark_lab.durable import write_text
 from spark_lab.sweeping.plan import Plan
 from spark_lab.tracking.mlflow_mirror import exists
@@ -38,7 +37,7 @@ def record(plan: Plan, store: Store, report: Path | None, *, complete: bool) -> 
     client = store.client
     run_id = _run_of(plan, store)
     finished = [run for run in plan.runs if run.done]
-    statuses = {run.name: runs.read_status(run.folder) for run in finished}
+    statuses = {run.name: run.status for run in finished}
     stamp = int(1000 * max((s["updated"] for s in statuses.values()), default=0.0))
     points = []
     for arm in plan.arms:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import IO
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_held: list[IO[str]] = []
+# Of this process: an open lock keeps its slot taken; None where all were.
+_held: list[IO[str] | None] = []
 
 
 def pin(folder: Path, workers: int) -> None:
@@ -62,7 +63,8 @@ def devices() -> tuple[str, ...]:
 def _take(folder: Path, workers: int) -> int:
     """The number of a free slot. The kernel frees the slot of a process that died."""
     folder.mkdir(parents=True, exist_ok=True)
-    for slot in range(workers):
+    # Sweeps side by side have slots of their own as long as there are GPUs.
+    for slot in range(max(workers, len(devices()))):
         lock = (folder / str(slot)).open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,5 +73,5 @@ def _take(folder: Path, workers: int) -> int:
             continue
         _held.append(lock)
         return slot
-    _held.append((folder / "0").open("r"))
+    _held.append(None)
     return 0

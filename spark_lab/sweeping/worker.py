@@ -44,14 +44,14 @@ def run_one(
     """
     try:
         config = to_config(node)
+        state = runs.read_status(runs.folder_of(config)).get("state")
     except UserError as error:
-        # What was valid when the sweep began: a file that has gone since.
+        # A file that was there when the sweep began, or a damaged folder.
         return Outcome("failed", str(error))
-    folder = runs.folder_of(config)
-    if not config.force and runs.read_status(folder).get("state") == "done":
+    if state == "done" and not config.force:
         return Outcome("done")
     if workers is not None:
-        slots.pin(folder.parents[1] / ".slots", workers)
+        slots.pin(Path(config.root) / ".slots", workers)
     if os.getpid() != main_process:
         _be_a_worker()
     outcome = Outcome("stopped")
