@@ -28,9 +28,9 @@ DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def start(root: Path, *words: str) -> subprocess.Popen:
-    command = [sys.executable, "-c", "from spark_lab.cli import main; main()", "-m"]
+    command = [sys.executable, "-c", "from spark_lab.cli import main; main()"]
     return subprocess.Popen(
-        [*command, *TINY, *words, f"root={root}"],
+        [*command, *TINY, "-m", *words, f"root={root}"],
         env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

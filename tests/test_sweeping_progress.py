@@ -54,6 +54,14 @@ def test_what_an_earlier_command_left_is_waiting(four: tuple[PlannedRun, ...]) -
     assert standing(four[1], since) == Standing(four[1].name, "waiting", 0.25)
 
 
+def test_a_damaged_run_is_its_own_failure(four: tuple[PlannedRun, ...]) -> None:
+    goes(four[0], "done", 1.0)
+    (four[0].folder / "status.json").write_text("{")
+    assert not four[0].done
+    assert standing(four[0], 0.0, due=False).state == "failed"
+    assert "status.json" in four[0].status["error"]
+
+
 def test_a_torn_row_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     assert fraction(path) == 0.0
