@@ -143,8 +143,13 @@ def test_doctor(tmp_path: Path) -> None:
 def test_ctrl_c_and_then_the_same_command_again(tmp_path: Path) -> None:
     """Stopped with code 130 and a hint; then it goes on; then it is done and skipped at once."""
     words = ["-c", "from spark_lab.cli import main; main()", f"root={tmp_path}", "objective=none"]
-    words += ["budget.limit=10", "trainer.save_every=1", "task.chain_sums.eval_size=8"]
-    words += ["trainer.prompts_per_window=4", "eval.samples=1", "tracking=off"]
+    words += ["budget=steps", "budget.limit=10", "trainer.save_every=1"]
+    words += [
+        "task.chain_sums.eval_size=8",
+        "trainer.prompts_per_window=4",
+        "eval.samples=1",
+        "tracking=off",
+    ]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen([sys.executable, *words], env=env, text=True, **pipes)

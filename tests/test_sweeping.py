@@ -20,8 +20,14 @@ from spark_lab.models.load import resolve_path
 
 ROOT = Path(__file__).parent.parent
 ARMS = ["pointwise", "pairwise", "reflect"]
-TINY = ["trainer.prompts_per_window=2", "trainer.group_size=2", "trainer.save_every=1"]
-TINY += ["task.chain_sums.eval_size=8", "eval.samples=1", "eval.every=0", "budget.limit=3"]
+TINY = [
+    "budget=steps",
+    "trainer.prompts_per_window=2",
+    "trainer.group_size=2",
+    "trainer.save_every=1",
+]
+TINY += ["task.chain_sums.eval_size=8", "eval.samples=1", "eval.every=0"]
+TINY += ["budget=steps", "budget.limit=3"]
 TIMED = ("time", "seconds", "pid", "started", "updated", "attempt")
 # Exit codes of the command line.
 DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130

@@ -86,6 +86,12 @@ def test_a_key_may_follow_the_seed() -> None:
     assert [run.config.task.chain_sums.seed for run in found.runs] == [4, 4, 5, 5]
 
 
+def test_a_key_of_one_arm_may_follow_the_seed() -> None:
+    found = sweep("+arms={a: [], b: ['task.chain_sums.seed=${seed}']}", "seed=4,5")
+    made = {run.name: run.config.task.chain_sums.seed for run in found.runs}
+    assert made == {"a seed4": 0, "a seed5": 0, "b seed4": 4, "b seed5": 5}
+
+
 def test_what_is_typed_besides_makes_another_sweep_and_plumbing_does_not() -> None:
     plain_name = sweep("objective=none,pairwise").name
     short = sweep("objective=none,pairwise", "budget.limit=3").name
@@ -232,7 +238,7 @@ def test_short_keys_and_values() -> None:
 
 
 def test_the_forecast_bounds_what_is_new(tmp_path: Path) -> None:
-    found = sweep("objective=none,pairwise", "budget.limit=10", f"root={tmp_path}")
+    found = sweep("objective=none,pairwise", "budget=steps", "budget.limit=10", f"root={tmp_path}")
     rows = found.runs[0].config.trainer
     size = rows.prompts_per_window * rows.group_size * 10
     plain_arm, spark_arm = (forecast.cost_of_arm(found, arm) for arm in found.arms)
