@@ -223,7 +223,7 @@ def test_a_failing_arm_leaves_the_others_alone(tmp_path: Path) -> None:
     tail = said.splitlines()[-7:]
     assert "1 of 2 runs are done. Missing:" in "\n".join(tail)
     assert any(line.split()[:2] == ["broken", "seed0"] for line in tail)
-    assert "spark-lab -m" in tail[-1] and "name=mend" in tail[-1]
+    assert " -m " in tail[-1] and "name=mend" in tail[-1]
     assert (root / "mend/report/report.html").exists()
     assert (root / "mend/logs/broken-seed0.log").read_text().strip()
     threads = json.loads((whole / "env.json").read_text())["threads"]

@@ -13,12 +13,21 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
+from spark_lab.schema import Config
 from spark_lab.sweeping.axes import Axes
 from spark_lab.sweeping.plan import PlannedRun
 from spark_lab.sweeping.slots import cores
 from spark_lab.sweeping.worker import Outcome, run_one
+
+# A run's folder holds everything; Hydra is to leave nothing of its own.
+_QUIET = (
+    "hydra.output_subdir=null",
+    "hydra.sweep.subdir=.",
+    "hydra/job_logging=none",
+    "hydra/hydra_logging=none",
+)
 
 
 def workers(axes: Axes) -> int | None:
@@ -31,29 +40,42 @@ def workers(axes: Axes) -> int | None:
 def launch(axes: Axes, planned: list[PlannedRun]) -> list[Outcome]:
     """Runs them all; returns when the last one has ended, with the outcomes in order.
 
-    Hydra's own sweeper only multiplies; arms that are named one by one need the launcher itself.
+    The launcher itself is used, as Hydra's sweeper only multiplies. It is given jobs without a
+    configuration: what was planned is what runs, whatever happens to conf/ in the meantime.
     """
     GlobalHydra.instance().clear()
     search_path = create_config_search_path("pkg://spark_lab.conf")
     hydra = Hydra.create_main_hydra2("spark-lab", search_path)
+    quiet = [*_QUIET, f"hydra.sweep.dir='{planned[0].config.root}'"]
     try:
-        config = hydra.compose_config(
-            config_name=axes.config_name,
-            overrides=[*axes.launcher, *axes.fixed],
-            run_mode=RunMode.MULTIRUN,
-        )
+        words = [*axes.launcher, *quiet]
+        config = hydra.compose_config(axes.config_name, words, RunMode.MULTIRUN)
+        with open_dict(config):
+            config.hydra.job.config_name = None
+            config.hydra.overrides.hydra = quiet
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks()),
-            task_function=partial(_job, workers=workers(axes), main_process=os.getpid()),
+            task_function=partial(
+                _job,
+                configs=[run.config for run in planned],
+                overrides=[list(run.overrides) for run in planned],
+                workers=workers(axes),
+                main_process=os.getpid(),
+            ),
             config=config,
         )
-        jobs = [list(run.overrides) for run in planned]
-        returned: Any = launcher.launch(jobs, initial_job_idx=0)
+        returned: Any = launcher.launch([[] for _ in planned], initial_job_idx=0)
     finally:
         GlobalHydra.instance().clear()
     return [job.return_value for job in returned]
 
 
-def _job(node: DictConfig, workers: int | None, main_process: int) -> Outcome:
-    overrides = list(HydraConfig.get().overrides.task)
-    return run_one(node, overrides, workers=workers, main_process=main_process)
+def _job(
+    node: DictConfig,
+    configs: list[Config],
+    overrides: list[list[str]],
+    workers: int | None,
+    main_process: int,
+) -> Outcome:
+    number = HydraConfig.get().job.num
+    return run_one(configs[number], overrides[number], workers=workers, main_process=main_process)

@@ -160,7 +160,8 @@ def _quoted(key: str, value: str) -> str:
 def _compose(axes: Axes, fixed: list[str], texts: list[list[str]]) -> list[list[Config]]:
     """The configurations [arm][seed].
 
-    A seed rarely touches another key, so one arm is composed with each seed, the others with one.
+    A seed rarely touches another key (${seed}), so one arm is composed with each seed, the others
+    with one.
     """
     if not axes.seeds:
         return [[config] for config in compose_points(axes.config_name, fixed, texts)]
@@ -168,7 +169,8 @@ def _compose(axes: Axes, fixed: list[str], texts: list[list[str]]) -> list[list[
     points = [[*text, first] for text in texts] + [[*texts[0], seed] for seed in others]
     configs = compose_points(axes.config_name, fixed, points)
     arms, seeds = configs[: len(texts)], [configs[0].seed, *(c.seed for c in configs[len(texts) :])]
-    if all(replace(arms[0], seed=c.seed) == c for c in configs[len(texts) :]):
+    followed = any("seed}" in part for text in texts for part in text)
+    if not followed and all(replace(arms[0], seed=c.seed) == c for c in configs[len(texts) :]):
         return [[replace(config, seed=seed) for seed in seeds] for config in arms]
     points = [[*text, seed] for text in texts for seed in (first, *others)]
     configs = compose_points(axes.config_name, fixed, points)
@@ -181,22 +183,23 @@ def _refuse_repeats(axes: Axes, points: list[tuple[str, ...]], planned: list[Pla
     intended = {arm.name for arm in axes.arms if arm.same_as is not None}
     met: dict[str, int] = {}
     for place, run in enumerate(planned):
-        index = place % len(points)
-        before = met.setdefault(run.hash, place)
-        if before == place:
+        first = met.setdefault(run.hash, place)
+        if first == place:
             continue
-        arms = [_arm_of(axes, len(points), number % len(points)) for number in (before, place)]
+        one, other = first % len(points), place % len(points)
+        arms = [_named_arm(axes, len(points), index) for index in (one, other)]
         if arms[0] != arms[1] and intended.intersection(arms):
             continue
-        if before % len(points) == index:
-            values = ",".join(axes.seeds)
-            problem = Problem(f"seed={values}", f"seed {run.seed} twice", "each seed once", "")
-            problem = replace(problem, fix=f"seed={','.join(dict.fromkeys(axes.seeds))}")
-        else:
-            problem = _dropped(axes, points, before % len(points), index, arms)
+        problem = _twice(axes, run) if one == other else _dropped(axes, points, one, other, arms)
         problems.setdefault(problem.where, problem)
     if problems:
         raise UserError(*problems.values())
+
+
+def _twice(axes: Axes, run: PlannedRun) -> Problem:
+    once = ",".join(dict.fromkeys(axes.seeds))
+    typed = ",".join(axes.seeds)
+    return Problem(f"seed={typed}", f"seed {run.seed} twice", "each seed once", f"seed={once}")
 
 
 def _dropped(
@@ -223,7 +226,7 @@ def _dropped(
     return Problem(str(twice), "a value twice", "each value once", f"{twice.key}={values}")
 
 
-def _arm_of(axes: Axes, count: int, index: int) -> str | None:
+def _named_arm(axes: Axes, count: int, index: int) -> str | None:
     return axes.arms[index * len(axes.arms) // count].name if axes.arms else None
 
 

@@ -10,10 +10,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from spark_lab import runs
-from spark_lab.config import to_config
 from spark_lab.errors import UserError
 from spark_lab.schema import Config
 from spark_lab.sweeping import child, slots
@@ -35,7 +32,7 @@ class Outcome:
 
 
 def run_one(
-    node: DictConfig, overrides: list[str], *, workers: int | None, main_process: int
+    config: Config, overrides: list[str], *, workers: int | None, main_process: int
 ) -> Outcome:
     """Never raises for a run's sake: a failure is told by the outcome.
 
@@ -43,10 +40,8 @@ def run_one(
     process that the user started.
     """
     try:
-        config = to_config(node)
         state = runs.read_status(runs.folder_of(config)).get("state")
     except UserError as error:
-        # A file that was there when the sweep began, or a damaged folder.
         return Outcome("failed", str(error))
     if state == "done" and not config.force:
         return Outcome("done")
