@@ -120,10 +120,29 @@ def final_items(run: RunData) -> Items:
     if not path.exists():
         return Items(pd.DataFrame(), [f"{path.name} is missing"])
     found = read_rows(path)
-    rows = pd.DataFrame(found.rows)
     if found.problems:
         return Items(pd.DataFrame(), found.problems)
-    return _agreeing(rows, last, path.name)
+    strange = sum(not _is_rollout(row) for row in found.rows)
+    if strange or not found.rows:
+        count = f"{strange} of {len(found.rows)} rows are no rollouts" if strange else "empty"
+        return Items(pd.DataFrame(), [f"{path.name}: {count}, left out"])
+    return _agreeing(pd.DataFrame(found.rows), last, path.name)
+
+
+def _is_rollout(row: Row) -> bool:
+    return (
+        isinstance(row.get("objective"), str)
+        and isinstance(row.get("question"), int)
+        and _is_share(row.get("reward"))
+        and (row.get("sample") is None or _is_value(row["sample"]))
+        and (row.get("p_yes") is None or _is_share(row["p_yes"]))
+        and isinstance(row.get("source_correct"), bool | None)
+        and all(isinstance(row.get(name), str | None) for name in ("set", "form"))
+    )
+
+
+def _is_share(value: Any) -> bool:
+    return _is_value(value) and 0 <= value <= 1
 
 
 def _agreeing(rows: pd.DataFrame, last: pd.Series, name: str) -> Items:

@@ -385,3 +385,24 @@ def test_table_formats() -> None:
     assert r"a\_b & x \% & p \\" in latex and r"\toprule" in latex
     text = as_markdown(table)
     assert "| 5 % &amp; \\| | \N{MINUS SIGN}3.1 (\N{MINUS SIGN}5.0 to +1.2) | &lt; 0.001 |" in text
+
+
+@pytest.mark.parametrize("change", [{"reward": "much"}, {"question": None}, {"p_yes": 7.0}])
+def test_rows_that_are_no_rollouts_are_refused(tmp_path: Path, change: dict) -> None:
+    folder = sweep(tmp_path)
+    for path in (run_of(folder, "none", 0) / "rollouts").glob("eval-*12.jsonl.gz"):
+        rewrite(path, lambda row: row | change if row["objective"] == "pointwise" else row)
+    missing = words(section(page_of(folder), "missing"))
+    assert "none seed0: eval-000012.jsonl.gz: 96 of 360 rows are no rollouts, left out" in missing
+
+
+def test_two_configurations_with_one_seed_in_a_folder_stay_apart(tmp_path: Path) -> None:
+    folder = sweep(tmp_path, arms=("none", "reflect"), seeds=(0,))
+    run = run_of(folder, "reflect", 0)
+    twin = run.with_name(f"seed0-{'ab' * 4}")
+    run.rename(twin)
+    simulate_run(tmp_path, "reflect", 0, sweep="s", **SMALL)
+    (twin / "config.yaml").write_text("{")
+    verdicts = section(page_of(folder), "verdicts")
+    assert "reflect (configuration 1) vs none" in verdicts
+    assert "reflect (configuration 2) vs none" in verdicts

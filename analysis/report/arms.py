@@ -19,7 +19,7 @@ _NOT_AN_ARM_TRAINER = ("trainer.threads", "trainer.save_every", "trainer.keep_ch
 _ABSENT = "\N{EN DASH}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Arm:
     """Runs of one configuration, a seed each; `config` is flat ("trainer.beta": 0.0)."""
 
@@ -110,6 +110,7 @@ def _with_damaged(arms: list[Arm]) -> list[Arm]:
     whole = [arm for arm in arms if arm.config]
     for damaged in (arm for arm in arms if not arm.config):
         same = [arm for arm in whole if (arm.sweep, arm.name) == (damaged.sweep, damaged.name)]
+        same = [arm for arm in same if not set(arm.seeds) & set(damaged.seeds)]
         if len(same) == 1:
             runs = sorted((*same[0].runs, *damaged.runs), key=lambda run: run.seed)
             whole[whole.index(same[0])] = replace(same[0], runs=tuple(runs))
@@ -137,13 +138,15 @@ def _named(arms: list[Arm]) -> list[Arm]:
 def _what_differs(arm: Arm, siblings: list[Arm]) -> str:
     changed = differences(siblings)
     mine = siblings.index(arm)
+    columns = list(zip(*changed.values(), strict=True))
+    if not changed or columns.count(columns[mine]) > 1:
+        return f"(configuration {mine + 1})"
     short = {key: key.rsplit(".", 1)[-1] for key in changed}
     doubled = {name for name, count in Counter(short.values()).items() if count > 1}
-    words = [
+    return ", ".join(
         f"{key if short[key] in doubled else short[key]}={values[mine]}"
         for key, values in changed.items()
-    ]
-    return ", ".join(words) or "(damaged config)"
+    )
 
 
 def _order(arms: list[Arm]) -> Callable[[Arm], tuple[Any, ...]]:
