@@ -78,7 +78,12 @@ def _last_evaluation(run: RunData) -> tuple[int, list[Row]] | None:
 
 
 def _is_whole(row: Row) -> bool:
-    return {"objective", "correct", "prompt", "completion"} <= row.keys()
+    return (
+        {"correct", "prompt", "completion"} <= row.keys()
+        and isinstance(row.get("objective"), str)
+        and isinstance(row.get("reward"), int | float)
+        and isinstance(row.get("sample"), int | None)
+    )
 
 
 def _spread(rows: Sequence[Row], count: int) -> list[Row]:
@@ -93,7 +98,7 @@ def _sample(row: Row) -> Sample:
         completion=_cut(_text(row["completion"])),
         label=_text(row.get("label")),
         verdict="unreadable" if row.get("answer") is None else _cut(_text(row["answer"])),
-        reward=float(row.get("reward") or 0.0),
+        reward=float(row["reward"]),
         right=bool(row["correct"]),
     )
 
@@ -102,8 +107,7 @@ def _task(row: Row) -> str:
     words = _TASK.get(row["objective"], str(row["objective"]))
     details = [_set(row)]
     if row["objective"] == "solve" and row.get("sample") is not None:
-        sample = int(row["sample"])
-        details.append(f"sample {sample}" if sample > 0 else "its answer")
+        details.append(f"sample {row['sample']}" if row["sample"] > 0 else "its answer")
     if row.get("source_correct") is not None and row["objective"] in ("pointwise", "reflect"):
         details.append("a right solution" if row["source_correct"] else "a wrong solution")
     if row.get("swapped"):
