@@ -270,3 +270,20 @@ def test_four_processes_may_create_the_store_at_once(tmp_path: Path) -> None:
     assert {out for out, _ in answers} == {"1\n"}
     # Migrations and warnings are MLflow's business, not the user's.
     assert [noise for _, noise in answers] == [""] * 4
+
+
+@pytest.mark.slow
+def test_a_kill_while_the_store_is_created_costs_nothing(tmp_path: Path) -> None:
+    """The tables take seconds: half of them must never be taken for a database."""
+    code = "import sys\nfrom pathlib import Path\nfrom spark_lab.tracking.store import open_store\n"
+    code += "open_store(Path(sys.argv[1]), None, 'spark-lab')"
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    part = tmp_path / "mlflow.db.part"
+    while not (part.exists() and part.stat().st_size > 0):
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "mlflow.db").exists()
+    opened = open_store(tmp_path, None, "spark-lab")
+    assert opened.client.get_experiment(opened.experiment).name == "spark-lab"
+    assert not part.exists()

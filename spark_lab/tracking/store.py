@@ -55,6 +55,7 @@ def open_store(root: Path, uri: str | None, experiment: str) -> Store:
     root.mkdir(parents=True, exist_ok=True)
     try:
         with lock(root):
+            _create_database(uri, root)
             client = MlflowClient(tracking_uri=uri)
             found = client.get_experiment_by_name(experiment)
             _write_ahead(uri)
@@ -92,6 +93,25 @@ def _create(client: MlflowClient, uri: str, root: Path, experiment: str) -> str:
         return client.create_experiment(experiment)
     artifacts = (root / "mlartifacts").resolve().as_uri()
     return client.create_experiment(experiment, artifact_location=artifacts)
+
+
+def _create_database(uri: str, root: Path) -> None:
+    """Make a missing sqlite database under another name and move it into place when it is whole.
+
+    Its tables take seconds to create; a process that is killed meanwhile would leave a database
+    that MLflow can neither use nor complete.
+    """
+    database = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or database.exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    part = database.with_name(f"{database.name}.part")
+    for leftover in (part, part.with_name(f"{part.name}-journal")):
+        leftover.unlink(missing_ok=True)
+    store = SqlAlchemyStore(f"{SQLITE}{part}", (root / "mlartifacts").resolve().as_uri())
+    store.engine.dispose()
+    os.replace(part, database)
 
 
 def _write_ahead(uri: str) -> None:
