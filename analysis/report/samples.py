@@ -107,7 +107,8 @@ def _task(row: Row) -> str:
     words = _TASK.get(row["objective"], str(row["objective"]))
     details = [_set(row)]
     if row["objective"] == "solve" and row.get("sample") is not None:
-        details.append(f"sample {row['sample']}" if row["sample"] > 0 else "its answer")
+        named = {0: "its answer", -1: "greedy"}
+        details.append(named.get(row["sample"], f"sample {row['sample']}"))
     if row.get("source_correct") is not None and row["objective"] in ("pointwise", "reflect"):
         details.append("a right solution" if row["source_correct"] else "a wrong solution")
     if row.get("swapped"):
