@@ -103,7 +103,8 @@ class SparkGRPOTrainer(GRPOTrainer):
         if wanted == "cache":
             where, fix = "trainer.shared_prompts", "trainer.shared_prompts=auto"
             raise UserError(Problem(where, f"cache, but {reason}", "a model that can share", fix))
-        _log.warning("each prompt is computed once for every row, as in TRL: %s", reason)
+        if self.accelerator.is_main_process:
+            _log.warning("prompts are computed for every row, as in TRL: %s", reason)
         return f"TRL: {reason}"
 
     def _sharing_is_exact(self) -> bool:
