@@ -13,8 +13,10 @@ from transformers import (
     AutoModelForCausalLM,
     Gemma3TextConfig,
     GPT2Config,
+    Lfm2Config,
     LlamaConfig,
     MambaConfig,
+    MixtralConfig,
     PreTrainedConfig,
     Qwen2Config,
     Qwen3Config,
@@ -46,6 +48,7 @@ MODELS: dict[str, PreTrainedConfig] = {
         layer_types=["sliding_attention", "full_attention", "sliding_attention"],
         final_logit_softcapping=20.0,
     ),
+    "mixtral": MixtralConfig(**SIZES, num_local_experts=4),
     "gpt2": GPT2Config(
         vocab_size=60,
         n_embd=32,
@@ -220,6 +223,8 @@ def test_what_stands_in_the_way():
     assert "dropout" in obstacle(model_of(GPT2Config(vocab_size=60, n_embd=8, n_head=2, n_layer=1)))
     config = Qwen2Config(**SIZES, attention_dropout=0.1)
     assert "dropout" in obstacle(AutoModelForCausalLM.from_config(config))
+    hybrid = Lfm2Config(**SIZES, layer_types=["conv", "full_attention", "conv"])
+    assert "cache" in obstacle(AutoModelForCausalLM.from_config(hybrid))
     mamba = MambaConfig(vocab_size=60, hidden_size=8, state_size=4, num_hidden_layers=1)
     assert "state-space" in obstacle(AutoModelForCausalLM.from_config(mamba))
 

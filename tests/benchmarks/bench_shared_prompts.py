@@ -146,6 +146,7 @@ def show(found: list[Measured], parameters: int) -> None:
     )
     for name in (
         "P/C",
+        "groups",
         "TRL, s",
         "SPARK, s",
         "ratio",
