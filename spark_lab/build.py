@@ -73,6 +73,7 @@ def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOT
         clock=clock_rows(len(task.train), size, schedule.windows_per_update),
         system_prompt=config.model.system_prompt,
         sort_micro_batches=config.schedule.kind == "mixed" and bool(objectives),
+        shared_prompts=config.trainer.shared_prompts,
         processing_class=tokenizer,
         peft_config=_lora(config),
     )

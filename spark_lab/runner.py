@@ -40,6 +40,7 @@ def _train(opened: runs.Run) -> None:
     runs.write_env(folder, dataset_fingerprint=questions, model_sha256=weights)
     with RunObserver(opened, questions=questions) as observer:
         trainer = build_trainer(config, folder)
+        runs.write_env(folder, scoring=trainer.scoring)
         _attach(trainer, observer, opened)
         trainer.train(resume_from_checkpoint=opened.resume_checkpoint)
         observer.finish()

@@ -133,6 +133,7 @@ class TrainerConfig:
     loss_type: str
     scale_rewards: str
     activation_checkpointing: bool
+    shared_prompts: str
     save_every: int
     keep_checkpoints: int
     threads: Optional[int]

@@ -88,7 +88,7 @@ def logged(trainer) -> list[dict]:
     ],
 )
 def test_without_objectives_every_number_is_trls(tmp_path: Path, batching: list[str]):
-    config = small("objective=none", *batching)
+    config = small("objective=none", "trainer.shared_prompts=off", *batching)
     ours = build(config, tmp_path / "ours")
     args = ours.args
     steps = int(config.budget.limit)
@@ -135,6 +135,7 @@ SCHEDULES = {
         "trainer.beta=0.05",
     ],
     "joint, LoRA": ["schedule=joint", "model/lora=default"],
+    "alternate, TRL's scoring": ["schedule=alternate", "trainer.shared_prompts=off"],
 }
 
 

@@ -77,7 +77,9 @@ class ComputeMeter:
 
         Each row is generated (one forward over its P + C positions), scored by `scoring_passes`
         more forwards (old and reference log-probabilities), and trained on `iterations` times at
-        three forwards' cost, or four with activation checkpointing (`recompute`).
+        three forwards' cost, or four with activation checkpointing (`recompute`). Prompts count
+        for every row even where rows share their computation, so that budgets in FLOPs stay the
+        same whichever way a machine takes.
         """
         generated = sum(completion for _, completion in lengths)
         passes = 1 + scoring_passes + iterations * (4 if recompute else 3)

@@ -17,7 +17,9 @@ Where this differs from the paper's text and from the authors' code, and why:
 - The buffer, its random stream and the question order are in the checkpoint, and a checkpoint in
   the middle of a window holds the window: a resumed run is bit-identical to an uninterrupted one.
   (Plain TRL regenerates the window and repeats the first epoch's question order.)
-- With no objectives, every number equals TRL's GRPOTrainer bit for bit.
+- A prompt is computed once for its group's rows (see `training.shared_prompts`), and groups are
+  shuffled whole. With `shared_prompts="off"` rows are shuffled and scored by TRL.
+- With no objectives and that off, every number equals TRL's GRPOTrainer bit for bit.
 
 Rollouts are sampled, scored and normalised by TRL. The reward function is the tap at which
 completions are graded; the data loader is only a clock, since the loop draws its own questions.
@@ -25,6 +27,7 @@ completions are graded; the data loader is only a clock, since the loop draws it
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
@@ -33,12 +36,16 @@ from datasets import Dataset
 from torch.optim.lr_scheduler import LambdaLR
 from trl import GRPOConfig, GRPOTrainer
 
+from spark_lab.errors import Problem, UserError
 from spark_lab.models.chat import messages
+from spark_lab.training import shared_prompts as sharing
 from spark_lab.training.learning_rate import LearningRate
 from spark_lab.training.loop import Sample, SparkLoop
 from spark_lab.training.meter import ComputeMeter, ModelCost
-from spark_lab.training.microbatches import sort_by_length
+from spark_lab.training.microbatches import keep_groups, sort_by_length
 from spark_lab.training.state import load_state, save_state
+
+_log = logging.getLogger(__name__)
 
 
 class SparkGRPOTrainer(GRPOTrainer):
@@ -46,6 +53,8 @@ class SparkGRPOTrainer(GRPOTrainer):
 
     `args.generation_batch_size` rows make one window of whole groups; groups may be split over
     ranks. `clock` is the number of rows of the dummy data set (see `training.arguments`).
+    `shared_prompts`: auto or cache share prompts where that is exact, off never does; `scoring`
+    says in words which way log-probabilities are computed.
     """
 
     def __init__(
@@ -60,6 +69,7 @@ class SparkGRPOTrainer(GRPOTrainer):
         clock: int,
         system_prompt: str | None = None,
         sort_micro_batches: bool = False,
+        shared_prompts: str = "off",
         **kwargs: Any,
     ):
         self.loop = loop
@@ -73,6 +83,38 @@ class SparkGRPOTrainer(GRPOTrainer):
         super().__init__(
             model=model, args=args, reward_funcs=[self.verifier], train_dataset=ticks, **kwargs
         )
+        self._shares_prompts = False
+        self.scoring = self._choose_scoring(shared_prompts)
+
+    def _choose_scoring(self, wanted: str) -> str:
+        if wanted == "off":
+            return "TRL: shared_prompts=off"
+        reason = sharing.obstacle(
+            self.model,
+            self.args,
+            processes=self.accelerator.num_processes,
+            aux_loss=self.aux_loss_enabled,
+        )
+        if reason is None and not self._sharing_is_exact():
+            reason = "on a trial batch this model gives other numbers with a cache"
+        if reason is None:
+            self._shares_prompts = True
+            return "shared prompts: cache"
+        if wanted == "cache":
+            where, fix = "trainer.shared_prompts", "trainer.shared_prompts=auto"
+            raise UserError(Problem(where, f"cache, but {reason}", "a model that can share", fix))
+        if self.accelerator.is_main_process:
+            _log.warning("prompts are computed for every row, as in TRL: %s", reason)
+        return f"TRL: {reason}"
+
+    def _sharing_is_exact(self) -> bool:
+        batch = sharing.sample(self.model.config.vocab_size, self.args.device)
+        with torch.no_grad(), self.accelerator.autocast():
+            ours = sharing.score(self.model, *batch)
+            theirs, entropy, _ = super()._get_per_token_logps_and_entropies(
+                self.model, *batch, compute_entropy=True
+            )
+        return sharing.agree(ours.log_probs, theirs) and sharing.agree(ours.entropy, entropy)
 
     def verifier(
         self,
@@ -101,6 +143,8 @@ class SparkGRPOTrainer(GRPOTrainer):
         window = super()._generate_and_score_completions(rows)
         self._weigh(window["advantages"], groups)
         self._absorb(window)
+        if self._shares_prompts:
+            window["group"] = torch.tensor(groups, device=self.accelerator.device)
         return window
 
     def _weigh(self, advantages: torch.Tensor, groups: list[int]) -> None:
@@ -130,11 +174,50 @@ class SparkGRPOTrainer(GRPOTrainer):
         buffered = self._buffered_inputs
         inputs = super()._prepare_inputs(generation_batch)
         fresh = self._buffered_inputs is not buffered
-        if self._sort_micro_batches and fresh and self.model.training:
-            per_update = self.args.gradient_accumulation_steps
-            self._buffered_inputs = sort_by_length(self._buffered_inputs, per_update)
+        if fresh and self.model.training:
+            if self._shares_prompts:
+                self._buffered_inputs = keep_groups(self._buffered_inputs)
+            if self._sort_micro_batches:
+                per_update = self.args.gradient_accumulation_steps
+                self._buffered_inputs = sort_by_length(self._buffered_inputs, per_update)
             inputs = self._buffered_inputs[self._step % self.args.steps_per_generation]
         return inputs
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **images: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Old, reference and training log-probabilities alike: TRL's, each prompt computed once."""
+        other = compute_aux_loss or any(value is not None for value in images.values())
+        shared = self._shares_prompts and not other
+        if not shared or not sharing.worthwhile(input_ids, attention_mask, logits_to_keep):
+            return super()._get_per_token_logps_and_entropies(
+                model,
+                input_ids,
+                attention_mask,
+                logits_to_keep,
+                batch_size=batch_size,
+                compute_entropy=compute_entropy,
+                compute_aux_loss=compute_aux_loss,
+                **images,
+            )
+        size = batch_size or len(input_ids)
+        with self.accelerator.autocast():
+            outputs = [
+                sharing.score(model, ids, mask, logits_to_keep)
+                for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True)
+            ]
+        logps = torch.cat([output.log_probs for output in outputs])
+        if not compute_entropy:
+            return logps, None, None
+        return logps, torch.cat([output.entropy for output in outputs]), None
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
