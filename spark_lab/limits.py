@@ -79,7 +79,6 @@ _RANGES = {
     "eval.samples": "[1, inf)",
     "eval.temperature": "(0, inf)",
     "eval.answer_temperature": "[0, inf)",
-    "eval.answer_temperature": "[0, inf)",
     "eval.batch_size": "[1, inf)",
     "eval.max_completion_length": "[1, inf)",
     "eval.seed": "[0, inf)",

@@ -88,10 +88,13 @@ class Recycler:
     ) -> Item | None:
         mixed = bool(group.right and group.wrong)
         pairwise, pointwise = self._objectives.get("pairwise"), self._objectives.get("pointwise")
-        if mixed and pairwise is not None:
-            # The coin is only tossed between two objectives that are both switched on.
-            if pointwise is None or self._rng.random() < self._config.pairwise_share:
-                return self._pair(pairwise, group, early, window, dropped)
+        # The coin is only tossed between two objectives that are both switched on.
+        if (
+            mixed
+            and pairwise is not None
+            and (pointwise is None or self._rng.random() < self._config.pairwise_share)
+        ):
+            return self._pair(pairwise, group, early, window, dropped)
         if pointwise is None:
             return None
         material = _material(pointwise.config.material, early)
