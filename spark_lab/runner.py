@@ -39,11 +39,24 @@ def _train(opened: runs.Run) -> None:
     weights = runs.weights_digest(Path(resolve_path(config.model.path)))
     runs.write_env(folder, dataset_fingerprint=questions, model_sha256=weights)
     with RunObserver(opened, questions=questions) as observer:
+        if _spent(opened):
+            observer.finish()
+            return
         trainer = build_trainer(config, folder)
         runs.write_env(folder, scoring=trainer.scoring)
         _attach(trainer, observer, opened)
         trainer.train(resume_from_checkpoint=opened.resume_checkpoint)
         observer.finish()
+
+
+def _spent(opened: runs.Run) -> bool:
+    """Whether a resumed run was torn after its last step: another one would exceed its budget."""
+    from spark_lab.tracking.jsonl import read_rows
+
+    if opened.resume_step is None:
+        return False
+    rows = read_rows(opened.folder / "eval.jsonl").rows
+    return bool(rows) and rows[-1]["step"] == opened.resume_step and rows[-1]["fraction"] >= 1.0
 
 
 def _attach(trainer: SparkGRPOTrainer, observer: RunObserver, opened: runs.Run) -> None:

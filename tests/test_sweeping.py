@@ -285,3 +285,17 @@ def test_ctrl_c_stops_a_sweep_and_so_does_the_death_of_its_command(tmp_path: Pat
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert list(folders(tmp_path)) == ["none"]
+
+
+@pytest.mark.slow
+def test_a_run_torn_after_its_last_step_is_not_trained_further(
+    finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    """All is there but the summing up: the last checkpoint, and the evaluation before it."""
+    shutil.copytree(finished[0], tmp_path / "runs")
+    folder = folders(tmp_path / "runs")["reflect"]
+    runs.write_status(folder, state="running", final={})
+    code, said = multirun(tmp_path / "runs", f"objective={','.join(ARMS)}", "tracking=off")
+    assert code == DONE and "2 done before" in said, said
+    assert untimed(folder) == untimed(folders(finished[0])["reflect"])
+    assert runs.read_status(folder)["final"]["policy/accuracy"] >= 0.0
