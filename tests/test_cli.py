@@ -152,6 +152,8 @@ def test_ctrl_c_and_then_the_same_command_again(tmp_path: Path) -> None:
     ]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # A shell starts its background jobs with Ctrl-C ignored, and children inherit that.
+    pipes |= {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     process = subprocess.Popen([sys.executable, *words], env=env, text=True, **pipes)
     folder = None
     for _ in range(1200):
