@@ -4,9 +4,9 @@ Every prompt is filled from the "terse" templates, so the model meets the same w
 A completion works the sum out step by step and boxes what follows from the working:
 
     Solve 7+1+5+9 \boxed{}               7+1=8; 8+5=13; 13+9=22 \boxed{22}
-    Judge 7+1+5+9 : 24 ? Yes or No ...   7+1=8; 8+5=13; 13+9=22 ? 24 No \boxed{No}
-    Compare 7+1+5+9 A : 24 B : 22 ...    7+1=8; 8+5=13; 13+9=22 ? 24 No; 22 ? 22 Yes \boxed{B}
-    Check 7+1+5+9 : 24 \boxed{}          7+1=8; 8+5=13; 13+9=22 ? 24 No \boxed{22}
+    Judge 7+1+5+9 : 24 ? Yes or No ...   7+1=8; 8+5=13; 13+9=22; 22 ? 24 No \boxed{No}
+    Compare 7+1+5+9 A : 24 B : 22 ...    ...; 22 ? 24 No; 22 ? 22 Yes \boxed{B}
+    Check 7+1+5+9 : 24 \boxed{}          ...; 22 ? 24 No \boxed{22}
     Fix 7+1+5+9 : 24 \boxed{}            7+1=8; 8+5=13; 13+9=22 \boxed{22}
     Match                                22 ? 24 No; 13 ? 13 Yes; ...
 
@@ -14,8 +14,7 @@ Half of the judged and repaired solutions show the number alone, half the whole 
 box. The sums come from `arithmetic.Arithmetic`, which misremembers some; a working goes on from a
 wrong value. What is concluded from the written working is always right (a pair of which neither or
 both match gets a coin flip). So comparing two numbers, which reinforcement learning does not teach
-a model that can't do it at all, is learned well, and adding leaves room. All workings end at the
-same place, the last sum's result, so all skills share the sense of when a sum is complete.
+a model that can't do it at all, is learned well, and adding leaves room.
 """
 
 from __future__ import annotations
@@ -59,9 +58,6 @@ class Working:
 
     def shown(self, material: str) -> str:
         return self.solution if material == "working" else str(self.value)
-
-    def compared_with(self, shown: int) -> str:
-        return f"{self.steps} ? {shown} {_verdict(self.value, shown)}"
 
 
 class TranscriptWriter:
@@ -134,7 +130,7 @@ class TranscriptWriter:
         )
         own = self._own(terms)
         verdict = yes if own.value == shown.value else no
-        completion = f"{own.compared_with(shown.value)} {_box(verdict)}"
+        completion = f"{own.steps}; {_match(own.value, shown.value)} {_box(verdict)}"
         truth = yes if shown.value == sum(terms) else no
         return Transcript("pointwise", prompt, completion, truth)
 
@@ -156,8 +152,8 @@ class TranscriptWriter:
         matching = [
             label for label, value in zip(labels, values, strict=True) if value == own.value
         ]
-        matches = own.compared_with(values[0]) + "; " + _match(own.value, values[1])
-        completion = f"{matches} {_box(self._rng.choice(matching or labels))}"
+        matches = "; ".join(_match(own.value, value) for value in values)
+        completion = f"{own.steps}; {matches} {_box(self._rng.choice(matching or labels))}"
         return Transcript("pairwise", prompt, completion, labels[values.index(sum(terms))])
 
     def _told_wrong(self, terms: list[int]) -> Transcript:
@@ -170,7 +166,7 @@ class TranscriptWriter:
         shown = self._right_or_wrong(terms)
         prompt = self._reflection("verify_first", terms, shown)
         own = self._own(terms)
-        completion = f"{own.compared_with(shown.value)} {_box(own.value)}"
+        completion = f"{own.steps}; {_match(own.value, shown.value)} {_box(own.value)}"
         return Transcript("verify_first", prompt, completion, str(sum(terms)))
 
     def _reflection(self, form: str, terms: list[int], shown: Working) -> str:
@@ -199,8 +195,4 @@ def _box(content: object) -> str:
 
 
 def _match(own: int, shown: int) -> str:
-    return f"{own} ? {shown} {_verdict(own, shown)}"
-
-
-def _verdict(own: int, shown: int) -> str:
-    return "Yes" if own == shown else "No"
+    return f"{own} ? {shown} {'Yes' if own == shown else 'No'}"
