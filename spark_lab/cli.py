@@ -87,10 +87,21 @@ def _experiment(words: list[str]) -> None:
     elif not (args.hydra_help or args.shell_completion):
         plan = sweep.planned(name, args.overrides, args.multirun)
         if plan is not None:
+            _refuse_shared_sweep()
             sys.exit(sweep.run(plan, words))
         preflight.check_command(name, args.overrides, args.multirun)
     plugins.register()
     hydra.main(version_base="1.3", config_path="pkg://spark_lab.conf", config_name="config")(_job)()
+
+
+def _refuse_shared_sweep() -> None:
+    from spark_lab import ranks
+    from spark_lab.errors import Problem
+
+    if ranks.count() > 1:
+        got = f"a sweep, started in {ranks.count()} processes at once"
+        fix = "torchrun for single runs, or spark-lab -m with hydra/launcher=joblib for a sweep"
+        raise UserError(Problem("torchrun", got, "one run that all processes share", fix))
 
 
 def _job(node) -> None:

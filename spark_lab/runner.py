@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spark_lab import runs
+from spark_lab import ranks, runs
+from spark_lab.errors import UserError
 from spark_lab.schema import Config
 
 if TYPE_CHECKING:
@@ -19,34 +20,78 @@ def run(config: Config, overrides: list[str]) -> None:
 
     Raises UserError for bad input, before any model is loaded.
     """
+    if ranks.count() > 1:
+        _run_together(config, overrides)
+        return
     opened = runs.open_run(config, overrides)
+    if not _said_done(opened):
+        _record(opened)
+
+
+def _run_together(config: Config, overrides: list[str]) -> None:
+    """The same on every rank of a run that torchrun shares out; rank 0 owns the folder."""
+    trainer = config.trainer
+    rows = trainer.prompts_per_window * trainer.group_size
+    problems = ranks.check(rows, trainer.updates_per_window, trainer.micro_batch_size)
+    with ranks.together():
+        opened: runs.Run | None = None
+
+        def decide() -> tuple[int | None, bool]:
+            nonlocal opened
+            if problems:
+                raise UserError(*problems)
+            opened = runs.open_run(config, overrides)
+            return opened.resume_step, opened.done
+
+        decision = ranks.decided_by_main(decide)
+        if opened is None:
+            follower = runs.Run(runs.folder_of(config), config, *decision)
+            if not follower.done:
+                _follow(follower)
+        elif not _said_done(opened):
+            _record(opened)
+
+
+def _said_done(opened: runs.Run) -> bool:
     if opened.done:
         print(f"already done: {opened.folder}  (force=true runs it again)")
-        return
-    with runs.recording(opened):
-        _train(opened)
+    return opened.done
 
 
-def _train(opened: runs.Run) -> None:
+def _record(opened: runs.Run) -> None:
+    """Train on the only process, or on rank 0, and write down how it goes."""
     # Torch and TRL take ten seconds to import: a skipped or refused run does not pay for them.
-    from spark_lab.build import build_trainer
     from spark_lab.models.load import resolve_path
     from spark_lab.observer import RunObserver
     from spark_lab.tasks import build_task
 
     config, folder = opened.config, opened.folder
-    questions = build_task(config.task).fingerprint()
-    weights = runs.weights_digest(Path(resolve_path(config.model.path)))
-    runs.write_env(folder, dataset_fingerprint=questions, model_sha256=weights)
-    with RunObserver(opened, questions=questions) as observer:
-        if _spent(opened):
+    with runs.recording(opened):
+        questions = build_task(config.task).fingerprint()
+        weights = runs.weights_digest(Path(resolve_path(config.model.path)))
+        runs.write_env(
+            folder, dataset_fingerprint=questions, model_sha256=weights, ranks=ranks.count()
+        )
+        with RunObserver(opened, questions=questions) as observer:
+            if not _spent(opened):
+                _train(opened, observer)
             observer.finish()
-            return
-        trainer = build_trainer(config, folder)
-        runs.write_env(folder, scoring=trainer.scoring)
-        _attach(trainer, observer, opened)
-        trainer.train(resume_from_checkpoint=opened.resume_checkpoint)
-        observer.finish()
+
+
+def _follow(opened: runs.Run) -> None:
+    """Train as one of the other ranks, which write nothing."""
+    if not _spent(opened):
+        _train(opened, None)
+
+
+def _train(opened: runs.Run, observer: RunObserver | None) -> None:
+    from spark_lab.build import build_trainer
+
+    trainer = build_trainer(opened.config, opened.folder, ranks=ranks.count())
+    if observer is not None:
+        runs.write_env(opened.folder, scoring=trainer.scoring)
+    _attach(trainer, observer, opened)
+    trainer.train(resume_from_checkpoint=opened.resume_checkpoint)
 
 
 def _spent(opened: runs.Run) -> bool:
@@ -59,8 +104,11 @@ def _spent(opened: runs.Run) -> bool:
     return bool(rows) and rows[-1]["step"] == opened.resume_step and rows[-1]["fraction"] >= 1.0
 
 
-def _attach(trainer: SparkGRPOTrainer, observer: RunObserver, opened: runs.Run) -> None:
-    """Evaluate at the start, and from now on whenever the recorder says so."""
+def _attach(trainer: SparkGRPOTrainer, observer: RunObserver | None, opened: runs.Run) -> None:
+    """Evaluate at the start, and from now on whenever the recorder says so.
+
+    Every rank evaluates alike: a model that is sharded over them needs all of them for a forward.
+    """
     from spark_lab.build import build_evaluator, build_generator
     from spark_lab.training.callbacks import Recorder
     from spark_lab.training.meter import Budget
@@ -72,7 +120,9 @@ def _attach(trainer: SparkGRPOTrainer, observer: RunObserver, opened: runs.Run) 
 
     def evaluate(step: int) -> None:
         clock = {"step": step, "time": time.time(), "fraction": budget.fraction(trainer.meter)}
-        observer.evaluation(clock | trainer.meter.row(), evaluator(generator, step=step))
+        found = evaluator(generator, step=step)
+        if observer is not None:
+            observer.evaluation(clock | trainer.meter.row(), found)
 
     recorder = Recorder(
         trainer.loop,

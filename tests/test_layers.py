@@ -21,7 +21,7 @@ LAYERS = [
     {"config"},
     {"mistakes", "plugins", "validation"},
     {"objectives", "recycling", "runs", "tasks", "models", "limits", "trl_fields"},
-    {"answers", "prompts", "durable"},
+    {"answers", "prompts", "durable", "ranks"},
     {"schema", "records", "errors"},
 ]
 LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
@@ -46,6 +46,7 @@ LIGHT += [
     "errors",
     "records",
     "durable",
+    "ranks",
     "tasks",
     "prompts",
     "runner",

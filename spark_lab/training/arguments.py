@@ -72,6 +72,8 @@ def grpo_config(
         use_cpu=on_cpu,
         bf16=bf16,
     )
+    if ranks > 1:  # every trained weight has a gradient in every step
+        settings["ddp_find_unused_parameters"] = False
     return GRPOConfig(**(settings | dict(config.grpo)))
 
 

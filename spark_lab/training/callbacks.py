@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from spark_lab import ranks
 from spark_lab.training.loop import GradedGroup, SparkLoop
 from spark_lab.training.meter import Budget, ComputeMeter
 from spark_lab.training.rollouts import rollout_rows
@@ -18,7 +19,7 @@ _FROM_TRL = ("loss", "grad_norm", "learning_rate", "entropy", "kl", "aux_loss")
 
 
 class Observer(Protocol):
-    """Who listens to a run. All calls happen on the main process only."""
+    """Who listens to a run, on the main process; the other ranks have none."""
 
     def step(self, row: dict[str, Any]) -> None: ...
 
@@ -28,7 +29,7 @@ class Observer(Protocol):
 
 
 class Recorder(TrainerCallback):
-    """Drives meter, budget and evaluation on every rank, and tells the observer on the main one.
+    """Drives meter, budget and evaluation on every rank, and tells the main one's observer.
 
     `evaluate(step)` is called every `eval_every` optimizer steps (0: never) and after the last one,
     before the step is recorded. It must not change any random state of the training.
@@ -39,7 +40,7 @@ class Recorder(TrainerCallback):
         loop: SparkLoop,
         meter: ComputeMeter,
         budget: Budget,
-        observer: Observer,
+        observer: Observer | None,
         evaluate: Callable[[int], None],
         *,
         eval_every: int,
@@ -59,7 +60,7 @@ class Recorder(TrainerCallback):
 
     def on_optimizer_step(self, *_: Any, **__: Any) -> None:
         self._meter.updates += 1
-        self._meter.seconds += time.perf_counter() - self._began
+        self._meter.seconds = ranks.of_main(self._meter.seconds + time.perf_counter() - self._began)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -81,7 +82,7 @@ class Recorder(TrainerCallback):
         if not logs or "loss" not in logs:  # the summary that transformers logs after training
             return
         metrics, groups = self._loop.drain()
-        if not state.is_world_process_zero:
+        if self._observer is None:
             return
         step = state.global_step
         kept = {
@@ -111,6 +112,6 @@ class Recorder(TrainerCallback):
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        if state.is_world_process_zero:
+        if self._observer is not None:
             path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             self._observer.checkpoint(path, state.global_step)
