@@ -92,7 +92,7 @@ def typed(node: DictConfig) -> Config:
         if not problems:
             return typing.cast(Config, OmegaConf.to_object(merged))
     except OmegaConfBaseException:  # it names the first mismatch only
-        problems += _mismatches(Config, plain, "")
+        problems += mismatches(Config, plain, "")
     raise UserError(*problems)
 
 
@@ -114,7 +114,7 @@ def _resolved(node: DictConfig) -> tuple[dict[str, Any], list[Problem]]:
         return typing.cast(dict, OmegaConf.to_container(kept)), [problem]
 
 
-def _mismatches(schema: type, values: Any, path: str) -> list[Problem]:
+def mismatches(schema: type, values: Any, path: str) -> list[Problem]:
     """Unknown, missing and mistyped keys of a section and of those below it."""
     if not isinstance(values, dict):
         return [Problem(path, repr(values), "a section of keys", f"{path}.KEY=VALUE")]
@@ -134,7 +134,7 @@ def _mismatches(schema: type, values: Any, path: str) -> list[Problem]:
         elif value is None and optional:
             continue
         elif dataclasses.is_dataclass(kind):
-            problems += _mismatches(typing.cast(type, kind), value, f"{where}.")
+            problems += mismatches(typing.cast(type, kind), value, f"{where}.")
         else:
             problems += _mistyped(schema, spec.name, value, where)
     return problems

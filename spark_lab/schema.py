@@ -169,6 +169,16 @@ class TrackingConfig:
 
 
 @dataclass
+class QuestionConfig:
+    """What a named sweep asks: a section of its file, not of its runs."""
+
+    asks: str
+    primary: Optional[str]
+    baseline: Optional[str]
+    answer: str
+
+
+@dataclass
 class Config:
     objective: ObjectiveConfig
     recycle: RecycleConfig

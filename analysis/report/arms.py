@@ -6,10 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from spark_lab.analysis.load import RunData
-from spark_lab.analysis.report.plan import planned
+from spark_lab.analysis.report import plan
+from spark_lab.schema import QuestionConfig
 
 BASELINES = ("baseline", "none")
 OBJECTIVES = ("pointwise", "pairwise", "reflect")
@@ -31,6 +33,10 @@ class Arm:
     @property
     def folder(self) -> str:
         return self.runs[0].folder.parent.name
+
+    @property
+    def sweep_folder(self) -> Path:
+        return self.runs[0].folder.parents[1]
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -72,8 +78,20 @@ def group(runs: Iterable[RunData]) -> list[Arm]:
     return sorted(_named(_with_damaged(arms)), key=_order(arms))
 
 
+def questions(arms: Iterable[Arm]) -> dict[str, QuestionConfig]:
+    """What their sweeps ask, by the sweep's name; plain multiruns ask nothing."""
+    folders = dict.fromkeys(arm.sweep_folder for arm in arms)
+    found = {folder.name: plan.question(folder) for folder in folders}
+    return {name: question for name, question in found.items() if question is not None}
+
+
 def baseline_of(arms: list[Arm]) -> Arm:
-    """The arm that is called so, or else plain GRPO (no judge objective), or else the first arm."""
+    """The arm that the sweep's question names, or else one that is called so, or else plain GRPO
+    (no judge objective), or else the first arm."""
+    for sweep, question in questions(arms).items():
+        for arm in arms:
+            if (arm.sweep, arm.folder) == (sweep, question.baseline):
+                return arm
     called = [arm for name in BASELINES for arm in arms if arm.folder == name]
     plain = [arm for arm in arms if not arm.trained]
     return (called or plain or arms)[0]
@@ -150,16 +168,18 @@ def _what_differs(arm: Arm, siblings: list[Arm]) -> str:
 
 
 def _order(arms: list[Arm]) -> Callable[[Arm], tuple[Any, ...]]:
-    folders = dict.fromkeys(arm.runs[0].folder.parents[1] for arm in arms)
+    folders = dict.fromkeys(arm.sweep_folder for arm in arms)
     places = {
         (folder, name): place
         for folder in folders
-        for place, (name, _) in reversed(list(enumerate(planned(folder))))
+        for place, (name, _) in reversed(list(enumerate(plan.planned(folder))))
     }
+    asked = {sweep: question.baseline for sweep, question in questions(arms).items()}
 
     def order(arm: Arm) -> tuple[Any, ...]:
-        called = BASELINES.index(arm.folder) if arm.folder in BASELINES else len(BASELINES)
-        place = places.get((arm.runs[0].folder.parents[1], arm.folder), len(places))
+        first = (asked[arm.sweep],) if asked.get(arm.sweep) else BASELINES
+        called = first.index(arm.folder) if arm.folder in first else len(first)
+        place = places.get((arm.sweep_folder, arm.folder), len(places))
         known = [OBJECTIVES.index(name) for name in arm.trained]
         return (arm.sweep, called, place, len(known), known, arm.name)
 

@@ -29,12 +29,25 @@ TABLES = (
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a named sweep asks; `sweep` is empty where it is the only one, `primary` is in words."""
+
+    sweep: str
+    question: str
+    primary: str
+    baseline: str
+    answer: str
+
+
+@dataclass(frozen=True)
 class Report:
-    """`verdicts` by the words of their metric; `missing` is in sentences; tables may be absent."""
+    """`primary` are the metrics, in words, that answer the questions; `verdicts` by the words of their metric; `missing` is in sentences; tables may be absent."""
 
     title: str
     setup: list[tuple[str, str]]
+    asked: list[Asked]
     summary: str
+    primary: tuple[str, ...]
     verdicts: dict[str, list[Verdict]]
     skills: Table
     own_answers: Table | None
@@ -65,15 +78,18 @@ def compose(paths: Sequence[Path], command: str) -> Report:
     arms = grouping.group(load_runs(paths))
     found = contrast_arms(arms)
     artist = Artist(arms, found)
-    grouped: dict[str, list[Verdict]] = {}
+    # In the order of the measures: the metric that answers the question comes first.
+    grouped = {metric_words(measure.metric): [] for measure in found.measures}
     for verdict in found.verdicts:
-        grouped.setdefault(metric_words(verdict.metric), []).append(verdict)
+        grouped[metric_words(verdict.metric)].append(verdict)
     sweeps = list(dict.fromkeys(arm.sweep for arm in arms))
     return Report(
         title=f"{', '.join(sweeps)}: {len(arms)} arm{'s' if len(arms) > 1 else ''}",
         setup=record.setup(arms),
+        asked=_asked(arms, found.baseline),
         summary=_summary(found.verdicts, found.baseline),
-        verdicts=grouped,
+        primary=tuple(map(metric_words, found.primary)),
+        verdicts={metric: verdicts for metric, verdicts in grouped.items() if verdicts},
         skills=tables.skills(arms, found),
         own_answers=tables.own_answers(arms, found),
         compute=tables.compute(arms),
@@ -91,6 +107,24 @@ def compose(paths: Sequence[Path], command: str) -> Report:
     )
 
 
+def _asked(arms: Sequence[grouping.Arm], baseline: str) -> list[Asked]:
+    several = len({arm.sweep for arm in arms}) > 1
+    return [
+        Asked(
+            sweep=sweep if several else "",
+            question=question.asks,
+            primary="none" if question.primary is None else metric_words(question.primary),
+            baseline=_against(baseline),
+            answer=question.answer,
+        )
+        for sweep, question in grouping.questions(arms).items()
+    ]
+
+
+def _against(baseline: str) -> str:
+    return f"the {STARTING_MODEL}" if baseline == STARTING_MODEL else baseline
+
+
 def _summary(verdicts: Sequence[Verdict], baseline: str) -> str:
     """How the contrasts ended, in one sentence."""
     if not verdicts:
@@ -98,6 +132,5 @@ def _summary(verdicts: Sequence[Verdict], baseline: str) -> str:
     counts = Counter(verdict.tag for verdict in verdicts)
     known = [tag for tag in TAGS if counts[tag]] + sorted(set(counts) - set(TAGS))
     found = ", ".join(f"{counts[tag]} {tag}" for tag in known)
-    against = f"the {STARTING_MODEL}" if baseline == STARTING_MODEL else baseline
     noun = "contrast" if len(verdicts) == 1 else "contrasts"
-    return f"{len(verdicts)} {noun} with {against} at the final checkpoint: {found}."
+    return f"{len(verdicts)} {noun} with {_against(baseline)} at the final checkpoint: {found}."

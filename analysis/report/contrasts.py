@@ -10,8 +10,14 @@ import numpy as np
 from spark_lab.analysis.budgets import BudgetMatch, match_budgets
 from spark_lab.analysis.load import RunData
 from spark_lab.analysis.pairing import ArmScores, pair
-from spark_lab.analysis.report.arms import Arm, baseline_of
-from spark_lab.analysis.report.measures import LIVE, MEASURES, STARTING_MODEL
+from spark_lab.analysis.report.arms import Arm, baseline_of, questions
+from spark_lab.analysis.report.measures import (
+    LIVE,
+    MEASURES,
+    STARTING_MODEL,
+    Measure,
+    measures,
+)
 from spark_lab.analysis.scores import arm_scores, compute_spent
 from spark_lab.analysis.stats import Contrast, compare
 from spark_lab.analysis.verdicts import metric_words, points, short_verdict, verdict_line
@@ -34,7 +40,8 @@ class Comparison:
 
     `scores` by (arm, metric); `baseline` is an arm's name or the starting model where there is one
     arm only, which has no budget to match: `budgets` then is empty. `verdicts` has one for each of
-    `contrasts`, in their order, and then the refused ones.
+    `contrasts`, in their order, and then the refused ones. `primary` are the metrics that the
+    sweeps' questions name, `measures` all that are shown, the primary ones first.
     """
 
     baseline: str
@@ -43,6 +50,8 @@ class Comparison:
     budgets: dict[str, BudgetMatch]
     verdicts: list[Verdict]
     notes: list[str] = field(default_factory=list)
+    primary: tuple[str, ...] = ()
+    measures: tuple[Measure, ...] = MEASURES
 
     @property
     def unfair(self) -> frozenset[str]:
@@ -54,18 +63,21 @@ def contrast_arms(arms: Sequence[Arm]) -> Comparison:
 
     What can't be compared (other questions, no seed in common, no budget) is refused in a verdict.
     """
-    scores, notes = _all_scores(arms)
+    asked = [question.primary for question in questions(arms).values()]
+    primary = tuple(dict.fromkeys(metric for metric in asked if metric is not None))
+    shown = measures(primary)
+    scores, notes = _all_scores(arms, [measure.metric for measure in (*shown, *LIVE)])
     alone = len(arms) == 1
     baseline = STARTING_MODEL if alone else baseline_of(list(arms)).name
     budgets, unmatched = ({}, {}) if alone else _budgets(arms, baseline)
     pairs, refused = [], []
-    for metric in [measure.metric for measure in MEASURES if measure.tested]:
+    for metric in [measure.metric for measure in shown if measure.tested]:
         base = scores.get((baseline, metric))
         for arm in arms:
             ours = scores.get((arm.name, metric))
             if base is None or ours is None or arm.name == baseline:
                 continue
-            reason = unmatched.get(arm.name) or _incomparable(ours, base)
+            reason = unmatched.get(arm.name) or _incomparable(ours, base) or _no_share(ours, base)
             if reason:
                 line = (
                     f"{arm.name} vs {baseline}: {metric_words(metric)} is not compared: {reason}."
@@ -75,7 +87,9 @@ def contrast_arms(arms: Sequence[Arm]) -> Comparison:
                 pairs.append((ours, base))
     contrasts = compare(pairs) if pairs else []
     verdicts = [_verdict(contrast, budgets.get(contrast.pairs.arm)) for contrast in contrasts]
-    return Comparison(baseline, scores, contrasts, budgets, [*verdicts, *refused], notes)
+    verdicts += refused
+    notes += [f"{one} answers the question, and no run has it" for one in _absent(primary, scores)]
+    return Comparison(baseline, scores, contrasts, budgets, verdicts, notes, primary, shown)
 
 
 def at_start(run: RunData) -> RunData:
@@ -84,12 +98,11 @@ def at_start(run: RunData) -> RunData:
     return replace(run, arm=STARTING_MODEL, evals=first, state="done")
 
 
-def _all_scores(arms: Sequence[Arm]) -> tuple[Scores, list[str]]:
+def _all_scores(arms: Sequence[Arm], metrics: Sequence[str]) -> tuple[Scores, list[str]]:
     scores: Scores = {}
     notes: list[str] = []
-    metrics = [measure.metric for measure in (*MEASURES, *LIVE)]
     measured = {name for arm in arms for run in arm.finished for name in run.final or {}}
-    wanted = [metric for metric in metrics if metric in measured]
+    wanted = [metric for metric in dict.fromkeys(metrics) if metric in measured]
     source = next((arm for arm in [baseline_of(list(arms)), *arms] if arm.finished), None)
     started = [run for run in (source.finished if source else ()) if _measured_at_start(run)]
     groups = [(arm.name, arm.runs) for arm in arms]
@@ -127,6 +140,17 @@ def _budgets(arms: Sequence[Arm], baseline: str) -> tuple[dict[str, BudgetMatch]
         except ValueError as error:
             reasons[arm.name] = str(error)
     return matches, reasons
+
+
+def _absent(primary: Sequence[str], scores: Scores) -> list[str]:
+    measured = {metric for _, metric in scores}
+    return [metric for metric in primary if metric not in measured]
+
+
+def _no_share(*scores: ArmScores) -> str:
+    """Differences are said in points, which a count of tokens, say, has not."""
+    whole = all(((one.values >= 0) & (one.values <= 1)).all() for one in scores)
+    return "" if whole else "it is no share between 0 and 1"
 
 
 def _incomparable(ours: ArmScores, theirs: ArmScores) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from spark_lab.analysis.verdicts import metric_words
 
 STARTING_MODEL = "starting model"
 
@@ -32,6 +35,7 @@ LIVE = (
     Measure("live/judge/brier", "Brier score", False),
     Measure("live/judge/parse_failure_rate", "unreadable", False),
 )
+
 POLICY = "policy/accuracy"
 JUDGE = "fixed/judge/pointwise_balanced_accuracy"
 PAIRWISE = "fixed/judge/pairwise_accuracy"
@@ -62,3 +66,10 @@ GLOSSARY = {
     " on the same material; “own answers” are sampled from the arm itself.",
     "final": "all numbers are those of the last checkpoint, never the best one seen.",
 }
+
+
+def measures(primary: Sequence[str] = ()) -> tuple[Measure, ...]:
+    """MEASURES with the metrics that the sweeps' questions name in front, tested like the others."""
+    heads = {measure.metric: measure.head for measure in MEASURES}
+    asked = [Measure(name, heads.get(name, metric_words(name)), True) for name in primary]
+    return (*asked, *(measure for measure in MEASURES if measure.metric not in primary))

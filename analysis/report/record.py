@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
+from spark_lab.analysis.report import plan
 from spark_lab.analysis.report.arms import Arm
 from spark_lab.analysis.report.contrasts import Comparison
-from spark_lab.analysis.report.plan import planned
 from spark_lab.analysis.report.table import Cell, Column, Table
 from spark_lab.tracking.words import budget
 
@@ -41,8 +41,8 @@ def missing(arms: Sequence[Arm], found: Comparison, unread: Sequence[str]) -> li
     `unread` names rollouts that could not be used.
     """
     said: list[str] = []
-    for folder in dict.fromkeys(arm.runs[0].folder.parents[1] for arm in arms):
-        said += _not_run(folder, [arm for arm in arms if arm.runs[0].folder.parents[1] == folder])
+    for folder in dict.fromkeys(arm.sweep_folder for arm in arms):
+        said += _not_run(folder, [arm for arm in arms if arm.sweep_folder == folder])
     for arm in arms:
         for run in arm.runs:
             said += [f"{run.name}: {problem}" for problem in run.problems]
@@ -94,11 +94,11 @@ def provenance(arms: Sequence[Arm]) -> Table:
 
 def _not_run(sweep: Path, arms: Sequence[Arm]) -> list[str]:
     """Planned runs without a folder; without a plan, seeds that only other arms have."""
-    plan = planned(sweep)
-    every = sorted({seed for arm in arms for seed in arm.seeds} | {seed for _, seed in plan})
-    wanted = {arm.folder: [] for arm in arms} | {name: [] for name, _ in plan}
+    meant = plan.planned(sweep)
+    every = sorted({seed for arm in arms for seed in arm.seeds} | {seed for _, seed in meant})
+    wanted = {arm.folder: [] for arm in arms} | {name: [] for name, _ in meant}
     for name in wanted:
-        wanted[name] = [seed for one, seed in plan if one == name] or every
+        wanted[name] = [seed for one, seed in meant if one == name] or every
     said = []
     for name, seeds in wanted.items():
         have = {seed for arm in arms if arm.folder == name for seed in arm.seeds}

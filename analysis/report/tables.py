@@ -16,7 +16,6 @@ from spark_lab.analysis.report.measures import (
     COMPUTE,
     JUDGE,
     LIVE,
-    MEASURES,
     POLICY,
     STARTING_MODEL,
     Measure,
@@ -35,7 +34,7 @@ def skills(arms: Sequence[Arm], found: Comparison) -> Table:
         " (over questions only where one seed is all there is; over seeds only for swap consistency)."
         " Judges are shown the fixed judge set. A dash: not measured."
     )
-    return _scored("skills", "Skills on held-out questions", caption, MEASURES, arms, found)
+    return _scored("skills", "Skills on held-out questions", caption, found.measures, arms, found)
 
 
 def own_answers(arms: Sequence[Arm], found: Comparison) -> Table | None:
@@ -71,7 +70,7 @@ def contrasts(found: Comparison) -> Table | None:
     """Every contrast with all that its verdict rests on."""
     if not found.contrasts:
         return None
-    heads = {measure.metric: measure.head for measure in MEASURES}
+    heads = {measure.metric: measure.head for measure in found.measures}
     rows = []
     for contrast, verdict in zip(found.contrasts, found.verdicts, strict=False):
         single = contrast.estimate

@@ -14,6 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from spark_lab.config import compose_node
 from spark_lab.errors import Problem, UserError, unknown
 from spark_lab.preflight import split
+from spark_lab.schema import QuestionConfig
+from spark_lab.sweeping import question
 
 _BASIC = "BasicSweeper"
 _NAME = re.compile(r"[\w+=,-][\w.+=,-]*")
@@ -25,10 +27,13 @@ _PLUMBING = (
     "dry_run",
     "force",
     "retry",
+    "question",
     "seed",
     "arm",
     "trainer.threads",
 )
+# Of a sweep's file, beside the settings of its runs.
+_SECTIONS = ("arms", "question")
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Axes:
 
     `fixed` holds for every run; `settings` are those of it that were typed and can change results.
     `name` is name=... or the name in the sweep's file. `workers` is None where the launcher decides.
+    `typed` is the command line as it was.
     """
 
     config_name: str
@@ -71,6 +77,8 @@ class Axes:
     name: str | None
     name_is_typed: bool
     workers: int | None
+    question: QuestionConfig | None
+    typed: tuple[str, ...]
 
     @property
     def seeds(self) -> tuple[str, ...]:
@@ -102,9 +110,9 @@ def read(config_name: str, overrides: list[str], multirun: bool) -> Axes | None:
     params = {key: v for key, v in (section.sweeper.params or {}).items() if key not in typed}
     more_fixed, more_swept = split([f"{key}={value}" for key, value in params.items()])
     ours = [text for text in fixed + more_fixed if not _is_hydra(text)]
-    ours = [text for text in ours if _key(text) not in ("name", "arms")]
-    if "arms" in node and not any(text.startswith("+arms=") for text in fixed):
-        ours.append("~arms")
+    ours = [text for text in ours if _key(text).partition(".")[0] not in ("name", *_SECTIONS)]
+    # A run knows nothing of the sections that are the sweep's.
+    ours += [f"~{name}" for name in _SECTIONS if _in_file(name, node, overrides)]
     return Axes(
         config_name=config_name,
         launcher=tuple(text for text in fixed if _is_hydra(text)),
@@ -115,6 +123,15 @@ def read(config_name: str, overrides: list[str], multirun: bool) -> Axes | None:
         name=node.get("name"),
         name_is_typed="name" in typed,
         workers=_workers(section.launcher),
+        question=question.read(node),
+        typed=tuple(overrides),
+    )
+
+
+def _in_file(section: str, node: DictConfig, overrides: list[str]) -> bool:
+    """Whether the sweep's file, not the command line, holds a section."""
+    return f"~{section}" in overrides or (
+        section in node and not any(text.startswith(f"+{section}=") for text in overrides)
     )
 
 

@@ -12,8 +12,8 @@ from spark_lab import runs
 from spark_lab.durable import is_full_disk, write_text
 from spark_lab.errors import Problem, UserError
 from spark_lab.preflight import compose_points
-from spark_lab.schema import Config
-from spark_lab.sweeping import labels
+from spark_lab.schema import Config, QuestionConfig
+from spark_lab.sweeping import labels, question
 from spark_lab.sweeping.axes import Axes
 
 
@@ -58,6 +58,7 @@ class Plan:
     axes: Axes
     name: str
     runs: tuple[PlannedRun, ...]
+    question: QuestionConfig | None = None
 
     @property
     def folder(self) -> Path:
@@ -101,7 +102,8 @@ def make(axes: Axes) -> Plan:
         for arm, text, config in zip(arms, texts, seeds, strict=True)
     ]
     _refuse_repeats(axes, points, planned)
-    plan = Plan(axes, name, tuple(planned))
+    asked = axes.question and question.with_arms(axes.question, arms)
+    plan = Plan(axes, name, tuple(planned), asked)
     _refuse_mixtures(plan)
     return plan
 
@@ -133,6 +135,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
     axes = plan.axes
     return {
         "name": plan.name,
+        "question": None if plan.question is None else asdict(plan.question),
         "config_name": axes.config_name,
         "swept": {axis.key: list(axis.values) for axis in axes.swept},
         "fixed": list(axes.fixed),
