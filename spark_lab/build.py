@@ -26,9 +26,13 @@ from spark_lab.training.arguments import clock_rows, grpo_config
 from spark_lab.training.learning_rate import LearningRate
 from spark_lab.training.loop import SparkLoop
 from spark_lab.training.meter import Budget, ComputeMeter, ModelCost
+from spark_lab.training.mix import Mix
 from spark_lab.training.schedule import Schedule
 from spark_lab.training.stream import PromptStream
 from spark_lab.training.trainer import SparkGRPOTrainer
+
+# Added to the seed of the questions that are solved for judging only: an order of their own.
+_OTHER_ORDER = 1_000_003
 
 
 def quieten() -> None:
@@ -49,9 +53,13 @@ def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOT
     task = build_task(config.task)
     objectives = build_objectives(config.objective, config.task.verifier)
     size = config.trainer.prompts_per_window
-    schedule = Schedule(config.schedule, size, active=bool(objectives))
+    schedule = Schedule(config.schedule, config.recycle, size, active=bool(objectives))
     meter = ComputeMeter()
     budget = Budget.of(config.budget)
+    mix = Mix(
+        {name: objective.config for name, objective in objectives.items()},
+        lambda: budget.fraction(meter),
+    )
     rate = config.trainer
     trainer = SparkGRPOTrainer(
         model,
@@ -64,7 +72,7 @@ def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOT
             on_cpu=not torch.cuda.is_available(),
             bf16=model.dtype == torch.bfloat16,
         ),
-        loop=_build_loop(config, task, objectives, schedule, model, tokenizer),
+        loop=_build_loop(config, task, objectives, schedule, mix, model, tokenizer),
         meter=meter,
         cost=ModelCost.of(model),
         learning_rate=LearningRate(
@@ -86,6 +94,7 @@ def _build_loop(
     task: Task,
     objectives: Mapping[str, Objective],
     schedule: Schedule,
+    mix: Mix,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
 ) -> SparkLoop:
@@ -98,18 +107,17 @@ def _build_loop(
         ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
         return len(ids) <= room
 
+    per_window = config.trainer.prompts_per_window
     return SparkLoop(
         task.train,
         Solve(config.model.templates, config.task.verifier),
         objectives,
         schedule=schedule,
-        stream=PromptStream(len(task.train), config.trainer.prompts_per_window, config.seed),
+        mix=mix,
+        stream=PromptStream(len(task.train), per_window, config.seed),
+        extra_stream=PromptStream(len(task.train), per_window, config.seed + _OTHER_ORDER),
         recycler=Recycler(config.recycle, objectives, seed=config.seed, fits=fits),
-        buffer=RecycleBuffer(
-            config.recycle.capacity,
-            {name: objective.config.share for name, objective in objectives.items()},
-            fifo=config.recycle.take == "fifo",
-        ),
+        buffer=RecycleBuffer(objectives, config.recycle),
         group_size=config.trainer.group_size,
     )
 

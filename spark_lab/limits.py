@@ -11,15 +11,19 @@ from spark_lab.errors import Problem, unknown
 from spark_lab.schema import Config
 
 _MATERIALS = ("answer", "working", "both")
+_CHANGES = ("constant", "linear", "cosine", "competence")
+_OBJECTIVES = ("pointwise", "pairwise", "reflect")
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "objective.pointwise.material": _MATERIALS,
-    "objective.pairwise.material": _MATERIALS,
-    "objective.reflect.material": _MATERIALS,
-    "recycle.source": ("on_policy", "off"),
-    "recycle.all_right": ("pointwise", "skip"),
-    "recycle.all_wrong": ("pointwise", "skip"),
-    "recycle.label_balance": ("none", "half"),
+    **{f"objective.{name}.material": _MATERIALS for name in _OBJECTIVES},
+    **{f"objective.{name}.share_schedule": _CHANGES for name in _OBJECTIVES},
+    **{f"objective.{name}.weight_schedule": _CHANGES for name in _OBJECTIVES},
+    "objective.pairwise.wrong": ("any", "most_frequent", "closest_length"),
+    "recycle.source": ("on_policy", "lagged", "frozen", "fresh", "off"),
+    "recycle.all_right": ("pointwise", "skip", "drop"),
+    "recycle.all_wrong": ("pointwise", "skip", "drop"),
+    "recycle.label_balance": ("none", "half", "prior"),
     "recycle.take": ("shares", "fifo"),
+    "recycle.order": ("oldest", "newest", "hardest"),
     "schedule.kind": ("joint", "alternate", "mixed"),
     "task.verifier": ("exact", "numeric", "math"),
     "model.dtype": ("auto", "float32", "bfloat16"),
@@ -37,19 +41,24 @@ _LISTS: dict[str, tuple[str, ...]] = {
 }
 # In interval notation: [ and ] include the end, ( and ) leave it out.
 _RANGES = {
-    "objective.pointwise.share": "[0, inf)",
-    "objective.pointwise.weight": "[0, inf)",
-    "objective.pairwise.share": "[0, inf)",
-    "objective.pairwise.weight": "[0, inf)",
-    "objective.reflect.share": "[0, inf)",
-    "objective.reflect.weight": "[0, inf)",
+    **{
+        f"objective.{name}.{key}": "[0, inf)"
+        for name in _OBJECTIVES
+        for key in ("share", "share_end", "weight", "weight_end")
+    },
+    **{f"objective.{name}.template_count": "[1, inf)" for name in _OBJECTIVES},
     "objective.reflect.keep_share": "[0, 1]",
+    "recycle.lag_windows": "[2, inf)",
+    "recycle.frozen_windows": "[1, inf)",
     "recycle.pairwise_share": "[0, 1]",
     "recycle.judge_cap": "[0, inf)",
     "recycle.reflect_cap": "[0, inf)",
     "recycle.capacity": "[1, inf)",
+    "recycle.max_age": "[1, inf)",
     "recycle.max_prompt_tokens": "[1, inf)",
     "schedule.fraction": "(0, 1)",
+    "schedule.judge_every": "[1, inf)",
+    "schedule.judge_items": "[1, inf)",
     "model.lora.rank": "[1, inf)",
     "model.lora.alpha": "(0, inf)",
     "model.lora.dropout": "[0, 1)",

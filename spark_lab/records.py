@@ -64,13 +64,20 @@ class Group:
     def wrong(self) -> list[Rollout]:
         return [rollout for rollout in self.rollouts if not rollout.verdict.correct]
 
+    @property
+    def accuracy(self) -> float:
+        """The share of right rollouts, 0 to 1: low for a hard question."""
+        return len(self.right) / len(self.rollouts)
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """A rollout (or a pair) recycled into a judge or reflection prompt.
 
     `label` is the expected verdict ("Yes", "B", ...) or, for reflection, the question's answer.
-    `window` is the solve window whose rollouts it was made of; its age is counted from there.
+    `window` is the window whose rollouts it was made of; its age is counted from there. `accuracy`
+    is the share of right ones among the group it comes from. `chained` says that its source was a
+    reflection itself.
     """
 
     objective: str
@@ -81,3 +88,5 @@ class Item:
     question: int
     window: int
     source_correct: bool | None
+    accuracy: float = 0.0
+    chained: bool = False

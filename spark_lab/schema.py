@@ -11,30 +11,35 @@ from typing import Any, Optional
 
 
 @dataclass
-class PointwiseConfig:
+class JudgingConfig:
+    """What the three objectives have in common."""
+
     share: float
+    share_schedule: str
+    share_end: Optional[float]
     weight: float
+    weight_schedule: str
+    weight_end: Optional[float]
     templates: str
-    forms: list[str]
+    template_count: Optional[int]
     material: str
 
 
 @dataclass
-class PairwiseConfig:
-    share: float
-    weight: float
-    templates: str
-    material: str
+class PointwiseConfig(JudgingConfig):
+    forms: list[str]
 
 
 @dataclass
-class ReflectConfig:
-    share: float
-    weight: float
-    templates: str
+class PairwiseConfig(JudgingConfig):
+    wrong: str
+
+
+@dataclass
+class ReflectConfig(JudgingConfig):
     forms: list[str]
-    material: str
     keep_share: float
+    chain: bool
 
 
 @dataclass
@@ -47,6 +52,8 @@ class ObjectiveConfig:
 @dataclass
 class RecycleConfig:
     source: str
+    lag_windows: int
+    frozen_windows: int
     pairwise_share: float
     all_right: str
     all_wrong: str
@@ -55,6 +62,8 @@ class RecycleConfig:
     reflect_cap: int
     capacity: int
     take: str
+    order: str
+    max_age: Optional[int]
     max_prompt_tokens: Optional[int]
 
 
@@ -62,6 +71,8 @@ class RecycleConfig:
 class ScheduleConfig:
     kind: str
     fraction: float
+    judge_every: int
+    judge_items: Optional[int]
 
 
 @dataclass

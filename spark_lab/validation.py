@@ -3,139 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from spark_lab import limits, prompts, tasks, trl_fields
+from spark_lab import compatibility, limits, prompts, tasks, trl_fields
 from spark_lab.errors import Problem
 from spark_lab.models.load import check_model_path, resolve_path
-from spark_lab.schema import Config, ObjectiveConfig
+from spark_lab.schema import Config
 
 
 def check(config: Config) -> list[Problem]:
     """Everything that is wrong with a configuration."""
     problems = limits.check(config)
     if not problems:  # the rules below would repeat or misread a value that is already wrong
-        problems += _check_objectives(config)
-        problems += _check_recycling(config)
-        problems += _check_schedule(config)
+        problems += compatibility.check(config)
         problems += _check_batches(config)
     problems += trl_fields.check(config.trainer.grpo)
     problems += tasks.check_task(config.task)
     problems += _check_model(config)
     problems += _check_templates(config)
-    return problems
-
-
-def active(objective: ObjectiveConfig) -> dict[str, Any]:
-    """The slots that are switched on, by name."""
-    return {name: slot for name, slot in vars(objective).items() if slot is not None}
-
-
-def _check_objectives(config: Config) -> list[Problem]:
-    slots, problems = active(config.objective), []
-    if slots and sum(slot.share for slot in slots.values()) == 0:
-        first = next(iter(slots))
-        problems.append(
-            Problem(
-                "objective.*.share",
-                "0 for every objective",
-                "a share above 0, or no objective",
-                f"objective.{first}.share=1, or objective=none",
-            )
-        )
-    reflect = config.objective.reflect
-    if reflect is not None and reflect.keep_share > 0 and "verify_first" not in reflect.forms:
-        problems.append(
-            Problem(
-                "objective.reflect.keep_share",
-                f"{reflect.keep_share} with forms [{', '.join(reflect.forms)}]",
-                "the verify_first form, as a right solution can't be called wrong",
-                "objective.reflect.keep_share=0, or add verify_first to objective.reflect.forms",
-            )
-        )
-    return problems
-
-
-def _check_recycling(config: Config) -> list[Problem]:
-    slots, recycle = active(config.objective), config.recycle
-    if not slots:
-        return []
-    if recycle.source == "off":
-        return [
-            Problem(
-                "recycle.source",
-                f"off with objective {'+'.join(slots)}",
-                "a source of rollouts for the judge windows",
-                "recycle=on_policy, or objective=none",
-            )
-        ]
-    judges = [name for name in ("pointwise", "pairwise") if name in slots]
-    both = len(judges) == 2
-    starved = [
-        (bool(judges) and recycle.judge_cap == 0, "judge_cap", "0", " or ".join(judges)),
-        ("reflect" in slots and recycle.reflect_cap == 0, "reflect_cap", "0", "reflect"),
-        (both and recycle.pairwise_share == 0, "pairwise_share", "0", "pairwise"),
-        (
-            both
-            and recycle.pairwise_share == 1
-            and (recycle.all_right, recycle.all_wrong) == ("skip", "skip"),
-            "pairwise_share",
-            "1 while all_right and all_wrong are skipped",
-            "pointwise",
-        ),
-    ]
-    return [
-        Problem(
-            f"recycle.{key}",
-            f"{got}, which leaves {name} without items",
-            "items for every objective that is on",
-            f"another recycle.{key}, or leave {name} out of objective",
-        )
-        for wrong, key, got, name in starved
-        if wrong
-    ]
-
-
-def _check_schedule(config: Config) -> list[Problem]:
-    slots, kind, trainer = active(config.objective), config.schedule.kind, config.trainer
-    problems = []
-    if not slots:
-        return []
-    if kind == "joint":
-        for key in ("updates_per_window", "num_iterations"):
-            if getattr(trainer, key) > 1:
-                problems.append(
-                    Problem(
-                        f"trainer.{key}",
-                        f"{getattr(trainer, key)} with schedule=joint",
-                        "1, as joint puts a question and a judge window into one update",
-                        f"trainer.{key}=1, or schedule=alternate",
-                    )
-                )
-    size = trainer.prompts_per_window
-    recycled = round(config.schedule.fraction * size)
-    if kind == "mixed" and not 0 < recycled < size:
-        problems.append(
-            Problem(
-                "schedule.fraction",
-                f"{config.schedule.fraction} of {size} groups, which is {recycled}",
-                "at least one question and one recycled item in a window",
-                "schedule.fraction=0.5, or more trainer.prompts_per_window",
-            )
-        )
-    room = config.recycle.capacity * len(slots)
-    if kind == "alternate" and room < size:
-        problems.append(
-            Problem(
-                "recycle.capacity",
-                f"{config.recycle.capacity} items for each of {len(slots)} objectives",
-                f"room for a judge window of {size} items, or it never takes place",
-                f"recycle.capacity={math.ceil(size / len(slots))} or more",
-            )
-        )
     return problems
 
 
@@ -217,7 +103,9 @@ def _check_context(config: Config) -> list[Problem]:
 
 def _check_templates(config: Config) -> list[Problem]:
     users = {"model": config.model.templates}
-    users |= {f"objective.{n}": s.templates for n, s in active(config.objective).items()}
+    users |= {
+        f"objective.{n}": s.templates for n, s in compatibility.active(config.objective).items()
+    }
     problems = []
     for name in dict.fromkeys(users.values()):
         keys = [f"{key}.templates" for key, used in users.items() if used == name]

@@ -20,7 +20,7 @@ LAYERS = [
     {"preflight"},
     {"config"},
     {"mistakes", "plugins", "validation"},
-    {"objectives", "recycling", "runs", "tasks", "models", "limits", "trl_fields"},
+    {"objectives", "recycling", "runs", "tasks", "models", "limits", "trl_fields", "compatibility"},
     {"answers", "prompts", "durable", "ranks"},
     {"schema", "records", "errors"},
 ]

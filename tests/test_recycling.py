@@ -1,79 +1,13 @@
-"""The recycling rule and the buffer, on synthetic groups with the real terse templates."""
+"""The recycling rule, on synthetic groups with the real terse templates."""
 
 from __future__ import annotations
 
 import json
-import random
 from collections import Counter
 
 import numpy as np
 import pytest
-
-from spark_lab.objectives import build_objectives
-from spark_lab.records import Group, Item, Question, Rollout, Verdict
-from spark_lab.recycling.buffer import RecycleBuffer
-from spark_lab.recycling.recycler import Recycler
-from spark_lab.schema import (
-    ObjectiveConfig,
-    PairwiseConfig,
-    PointwiseConfig,
-    RecycleConfig,
-    ReflectConfig,
-)
-
-ALL = ("pointwise", "pairwise", "reflect")
-
-
-def recycle_config(**changes) -> RecycleConfig:
-    reference = dict(
-        source="on_policy",
-        pairwise_share=0.7,
-        all_right="pointwise",
-        all_wrong="pointwise",
-        label_balance="none",
-        judge_cap=32,
-        reflect_cap=32,
-        capacity=64,
-        take="fifo",
-        max_prompt_tokens=None,
-    )
-    return RecycleConfig(**(reference | changes))
-
-
-def objectives(*names, material="answer", keep_share=0.0, forms=("told_wrong", "verify_first")):
-    config = ObjectiveConfig()
-    if "pointwise" in names:
-        config.pointwise = PointwiseConfig(1.0, 1.0, "terse", ["yes_no", "a_b"], material)
-    if "pairwise" in names:
-        config.pairwise = PairwiseConfig(1.0, 1.0, "terse", material)
-    if "reflect" in names:
-        config.reflect = ReflectConfig(1.0, 1.0, "terse", list(forms), material, keep_share)
-    return build_objectives(config, "exact")
-
-
-def recycler(*names, seed=0, fits=lambda prompt: True, recycle=None, **settings) -> Recycler:
-    chosen = objectives(*(names or ALL), **settings)
-    return Recycler(recycle or recycle_config(), chosen, seed=seed, fits=fits)
-
-
-def group(index: int, correct: list[bool], parsed: bool = True) -> Group:
-    question = Question(index, f"1+{index}", "right")
-    return Group(
-        question,
-        tuple(
-            Rollout(
-                f"working {index} {i}",
-                Verdict(float(c), ("right" if c else f"wrong{i}") if parsed else None),
-            )
-            for i, c in enumerate(correct)
-        ),
-    )
-
-
-def synthetic_window(accuracy: float, rng: np.random.Generator, size=64) -> list[Group]:
-    """Groups of 8 whose question difficulty is Beta distributed around the mean accuracy."""
-    difficulty = rng.beta(2.5 * accuracy, 2.5 * (1 - accuracy), size)
-    return [group(i, list(rng.random(8) < p)) for i, p in enumerate(difficulty)]
+from synthetic_groups import group, mixed_groups, recycle_config, recycler, synthetic_window
 
 
 @pytest.mark.parametrize(
@@ -122,7 +56,7 @@ def test_groups_all_right_or_all_wrong_follow_their_settings():
 
 
 def test_the_coin_between_pointwise_and_pairwise_is_only_tossed_when_both_are_on():
-    mixed = [group(i, [True, False] * 4) for i in range(20)]
+    mixed = mixed_groups(20)
     assert {i.objective for i in recycler("pointwise").recycle(mixed, 0).items} == {"pointwise"}
     assert {i.objective for i in recycler("pairwise").recycle(mixed, 0).items} == {"pairwise"}
 
@@ -143,7 +77,7 @@ def test_caps_hold_and_every_group_can_be_chosen():
     rule = recycler(recycle=recycle_config(judge_cap=3, reflect_cap=2))
     seen = set()
     for window in range(60):
-        items = rule.recycle([group(i, [True, False] * 4) for i in range(10)], window).items
+        items = rule.recycle(mixed_groups(10), window).items
         counts = Counter("reflect" if i.objective == "reflect" else "judge" for i in items)
         assert counts == {"judge": 3, "reflect": 2}
         seen |= {item.question for item in items}
@@ -172,7 +106,7 @@ def test_prompts_that_do_not_fit_are_counted_and_dropped():
 
 def test_right_solutions_are_reflected_on_only_to_keep_them():
     rule = recycler("reflect", keep_share=0.5, forms=("verify_first",))
-    mixed = [group(i, [True, False] * 4) for i in range(400)]
+    mixed = mixed_groups(400)
     items = recycler("reflect", keep_share=0.5).recycle(mixed, 0).items
     assert all(i.form == "verify_first" for i in items if i.source_correct)
     free = recycle_config(reflect_cap=400)
@@ -192,52 +126,3 @@ def test_a_restored_recycler_goes_on_with_the_same_items():
     second = recycler(seed=99, recycle=balanced)
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
     assert [second.recycle(windows[i], i).items for i in range(3, 6)] == expected[3:]
-
-
-def item(objective: str, window: int) -> Item:
-    return Item(objective, "f", "answer", f"p{window}", "l", 0, window, None)
-
-
-def test_fifo_takes_the_oldest_whatever_its_objective():
-    buffer = RecycleBuffer(10, dict.fromkeys(ALL, 1.0), fifo=True)
-    order = ["reflect", "pointwise", "reflect", "pairwise"]
-    buffer.push(item(name, i) for i, name in enumerate(order))
-    assert [i.objective for i in buffer.take(4)] == order
-
-
-def test_shares_hold_to_within_one_and_shortage_goes_to_the_others():
-    buffer = RecycleBuffer(1000, {"pointwise": 2.0, "pairwise": 1.0, "reflect": 1.0}, fifo=False)
-    buffer.push(item(name, 0) for name in ALL for _ in range(200))
-    taken = Counter()
-    for _ in range(20):
-        taken.update(i.objective for i in buffer.take(7))
-        assert abs(taken["pointwise"] - 2 * taken["pairwise"]) <= 3
-    buffer = RecycleBuffer(1000, dict.fromkeys(ALL, 1.0), fifo=False)
-    buffer.push(item("reflect", 0) for _ in range(9))
-    assert Counter(i.objective for i in buffer.take(8)) == {"reflect": 8}
-    assert len(buffer.take(8)) == 1 and not buffer.take(8)
-
-
-def test_an_objective_with_share_zero_is_never_taken():
-    buffer = RecycleBuffer(10, {"pointwise": 0.0, "reflect": 1.0}, fifo=False)
-    buffer.push(item("pointwise", 0) for _ in range(4))
-    assert buffer.take(2) == []
-    buffer.push([item("reflect", 1)])
-    assert [i.objective for i in buffer.take(2)] == ["reflect"]
-
-
-def test_the_oldest_items_fall_out_at_capacity():
-    buffer = RecycleBuffer(3, {"reflect": 1.0}, fifo=True)
-    assert buffer.push(item("reflect", i) for i in range(5)) == 2
-    assert [i.window for i in buffer.take(5)] == [2, 3, 4]
-
-
-def test_a_restored_buffer_takes_the_same_items():
-    rng = random.Random(0)
-    shares = {"pointwise": 3.0, "pairwise": 1.0, "reflect": 2.0}
-    buffer = RecycleBuffer(50, shares, fifo=False)
-    buffer.push(item(rng.choice(ALL), i) for i in range(60))
-    buffer.take(11)
-    restored = RecycleBuffer(50, shares, fifo=False)
-    restored.load_state_dict(json.loads(json.dumps(buffer.state_dict())))
-    assert restored.take(30) == buffer.take(30)

@@ -17,7 +17,7 @@ class Pairwise:
 
     def __init__(self, config: PairwiseConfig):
         self.config = config
-        self._templates = prompts.load(config.templates).pairwise
+        self._templates = prompts.load(config.templates).pairwise[: config.template_count]
 
     def compose(
         self,

@@ -19,7 +19,8 @@ class Pointwise:
 
     def __init__(self, config: PointwiseConfig):
         self.config = config
-        self._templates = prompts.load(config.templates).pointwise
+        templates = prompts.load(config.templates).pointwise
+        self._templates = {form: templates[form][: config.template_count] for form in templates}
 
     def compose(
         self,

@@ -20,7 +20,8 @@ class Reflect:
 
     def __init__(self, config: ReflectConfig, verifier: str):
         self.config = config
-        self._templates = prompts.load(config.templates).reflect
+        templates = prompts.load(config.templates).reflect
+        self._templates = {key: templates[key][: config.template_count] for key in templates}
         self._verifier = verifier
 
     def compose(

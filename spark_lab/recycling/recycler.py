@@ -12,7 +12,10 @@ Each group gives at most one judge item and at most one reflection item:
 The defaults of these numbers, the caps and "first half of the window shows the working, second half
 the answer" are those of the authors' code (the paper leaves them open). Where that code samples
 down to the caps, this one visits the groups in random order until a cap is reached, which draws
-from the same distribution.
+from the same distribution (`order=hardest` visits the groups with the fewest right rollouts first).
+
+A group of reflections may be recycled once more (`objective.reflect.chain`): into a reflection on
+one of those second attempts, by the same rule, and into no judge item.
 """
 
 from __future__ import annotations
@@ -20,20 +23,27 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spark_lab.objectives import Objective
 from spark_lab.records import Group, Item, Rollout
+from spark_lab.recycling.balance import LabelBalance
+from spark_lab.recycling.pairs import choose_wrong
 from spark_lab.schema import RecycleConfig
 
 
 @dataclass(slots=True)
 class Harvest:
-    """The items of one solve window, and how many were lost for what reason."""
+    """The items of one window, and how many were lost for what reason."""
 
     items: list[Item] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+
+    def __iadd__(self, other: Harvest) -> Harvest:
+        self.items += other.items
+        self.dropped += other.dropped
+        return self
 
 
 class Recycler:
@@ -54,33 +64,62 @@ class Recycler:
         self._objectives = objectives
         self._rng = random.Random(seed)
         self._fits = fits
-        # Right minus wrong pointwise items so far; label_balance=half keeps it within one.
-        self._surplus = 0
+        self._balance = LabelBalance(config.label_balance)
 
-    def recycle(self, groups: Sequence[Group], window: int) -> Harvest:
+    @property
+    def chains(self) -> bool:
+        """Whether reflections are recycled once more."""
+        reflect = self._objectives.get("reflect")
+        return reflect is not None and reflect.config.chain
+
+    def takes(self, *, extra: bool) -> bool:
+        """Whether items are made from windows that were sampled for judging only, or from the
+        other ones, which are trained on."""
+        return extra == (self._config.source in ("frozen", "fresh"))
+
+    def recycle(self, groups: Sequence[Group], window: int, *, chained: bool = False) -> Harvest:
+        """The items of a window's groups. `chained`: of its reflections, into further ones."""
+        if not chained:
+            self._balance.open_window(groups)
         harvest = Harvest()
-        order = list(range(len(groups)))
-        self._rng.shuffle(order)
         counts: Counter[str] = Counter()
-        for position in order:
+        for position in self._visits(groups):
             group, early = groups[position], 2 * position < len(groups)
-            if counts["judge"] < self._config.judge_cap:
+            if self._filtered(group):
+                harvest.dropped["filter"] += 1
+                continue
+            if not chained and counts["judge"] < self._config.judge_cap:
                 item = self._judge_item(group, early, window, harvest.dropped)
-                counts["judge"] += self._keep(item, harvest)
+                counts["judge"] += self._keep(item, group, harvest)
             if counts["reflect"] < self._config.reflect_cap:
                 item = self._reflect_item(group, early, window, harvest.dropped)
-                counts["reflect"] += self._keep(item, harvest)
+                counts["reflect"] += self._keep(item, group, harvest, chained=chained)
         return harvest
 
-    def _keep(self, item: Item | None, harvest: Harvest) -> bool:
+    def _visits(self, groups: Sequence[Group]) -> list[int]:
+        order = list(range(len(groups)))
+        self._rng.shuffle(order)
+        if self._config.order == "hardest":
+            order.sort(key=lambda position: groups[position].accuracy)
+        return order
+
+    def _filtered(self, group: Group) -> bool:
+        config = self._config
+        return (config.all_right == "drop" and not group.wrong) or (
+            config.all_wrong == "drop" and not group.right
+        )
+
+    def _keep(
+        self, item: Item | None, group: Group, harvest: Harvest, *, chained: bool = False
+    ) -> bool:
         if item is None:
             return False
         if not self._fits(item.prompt):
             harvest.dropped["too_long"] += 1
             return False
         if item.objective == "pointwise":
-            self._surplus += 1 if item.source_correct else -1
-        harvest.items.append(item)
+            self._balance.add(bool(item.source_correct))
+        harvest.items.append(replace(item, accuracy=group.accuracy, chained=chained))
         return True
 
     def _judge_item(
@@ -107,10 +146,11 @@ class Recycler:
 
     def _pair(self, pairwise, group: Group, early: bool, window: int, dropped: Counter[str]):
         material = _material(pairwise.config.material, early)
-        right, wrong = self._pick(group.right, material), self._pick(group.wrong, material)
-        if right is None or wrong is None:
+        right, wrongs = self._pick(group.right, material), _showable(group.wrong, material)
+        if right is None or not wrongs:
             dropped["unparsed"] += 1
             return None
+        wrong = choose_wrong(pairwise.config.wrong, wrongs, right, material, self._rng)
         return pairwise.compose(
             group.question, right, wrong, rng=self._rng, window=window, material=material
         )
@@ -118,33 +158,26 @@ class Recycler:
     def _pointwise_source(
         self, group: Group, material: str, dropped: Counter[str]
     ) -> Rollout | None:
-        config = self._config
-        if not group.wrong:
-            if config.all_right == "skip" or not self._wanted(True):
-                return None
-            source = [group.rollouts[0]]
-        elif not group.right:
-            if config.all_wrong == "skip" or not self._wanted(False):
-                return None
-            source = group.wrong
-        else:
-            source = group.right if self._target_class() else group.wrong
+        source = self._pointwise_candidates(group, dropped)
+        if not source:
+            return None
         rollout = self._pick(source, material)
         if rollout is None:
             dropped["unparsed"] += 1
         return rollout
 
-    def _wanted(self, correct: bool) -> bool:
-        """Under label_balance=half, an item of the label in surplus is not made at all."""
-        if self._config.label_balance == "none":
-            return True
-        return self._surplus <= 0 if correct else self._surplus >= 0
-
-    def _target_class(self) -> bool:
-        coin = self._rng.random() < 0.5
-        if self._config.label_balance == "none" or self._surplus == 0:
-            return coin
-        return self._surplus < 0
+    def _pointwise_candidates(self, group: Group, dropped: Counter[str]) -> Sequence[Rollout]:
+        if group.right and group.wrong:
+            right = self._balance.choose(self._rng.random())
+            return group.right if right else group.wrong
+        correct = bool(group.right)
+        if (self._config.all_right if correct else self._config.all_wrong) == "skip":
+            dropped["filter"] += 1
+            return ()
+        if not self._balance.wanted(correct):
+            dropped["balance"] += 1
+            return ()
+        return group.rollouts[:1] if correct else group.wrong
 
     def _reflect_item(
         self, group: Group, early: bool, window: int, dropped: Counter[str]
@@ -166,17 +199,22 @@ class Recycler:
         )
 
     def _pick(self, rollouts: Sequence[Rollout], material: str) -> Rollout | None:
-        showable = [rollout for rollout in rollouts if rollout.showable(material)]
+        showable = _showable(rollouts, material)
         return self._rng.choice(showable) if showable else None
 
     def state_dict(self) -> dict[str, Any]:
         version, internal, gauss = self._rng.getstate()
-        return {"rng": [version, list(internal), gauss], "surplus": self._surplus}
+        rng = [version, list(internal), gauss]
+        return {"rng": rng, "balance": self._balance.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         version, internal, gauss = state["rng"]
         self._rng.setstate((version, tuple(internal), gauss))
-        self._surplus = state["surplus"]
+        self._balance.load_state_dict(state["balance"])
+
+
+def _showable(rollouts: Sequence[Rollout], material: str) -> list[Rollout]:
+    return [rollout for rollout in rollouts if rollout.showable(material)]
 
 
 def _material(material: str, early: bool) -> str:

@@ -3,7 +3,7 @@
     plan       questions and recycled items become the groups of a window
     (sample)   the trainer draws G completions for each group
     grade      the verifier, or the known label, says what each one is worth
-    absorb     groups that solved a question are recycled into new items
+    absorb     groups that solved a question (or reflected on one) are recycled into new items
 
 Everything here is replicated on every rank: the same calls in the same order leave the same state,
 so a group may be split over ranks.
@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from spark_lab.objectives import Objective, Solve
-from spark_lab.records import Group, Question, Rollout, Verdict
+from spark_lab.records import Group, Item, Question, Rollout, Verdict
 from spark_lab.recycling.buffer import RecycleBuffer
-from spark_lab.recycling.recycler import Recycler
-from spark_lab.training.schedule import Schedule, Source
+from spark_lab.recycling.recycler import Harvest, Recycler
+from spark_lab.training.mix import Mix
+from spark_lab.training.schedule import Schedule, Source, Window
 from spark_lab.training.stream import PromptStream
 
 
@@ -38,13 +39,17 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class GradedGroup:
-    """The samples of one source in one window. `label` is what a correct one answers."""
+    """The samples of one source in one window. `label` is what a correct one answers.
+
+    `extra`: sampled for judging only (see `training.schedule`).
+    """
 
     source: Source
     window: int
     prompt: str
     label: str
     samples: tuple[Sample, ...]
+    extra: bool
 
 
 class SparkLoop:
@@ -57,7 +62,9 @@ class SparkLoop:
         objectives: Mapping[str, Objective],
         *,
         schedule: Schedule,
+        mix: Mix,
         stream: PromptStream,
+        extra_stream: PromptStream,
         recycler: Recycler,
         buffer: RecycleBuffer,
         group_size: int,
@@ -66,20 +73,29 @@ class SparkLoop:
         self._solve = solve
         self._objectives = objectives
         self._schedule = schedule
+        self._mix = mix
         self._stream = stream
+        self._extra_stream = extra_stream
         self._recycler = recycler
         self._buffer = buffer
         self._group_size = group_size
         self._window = 0
-        self._plan: list[Source] = []
+        self._plan = Window([])
         self._graded: list[GradedGroup] = []
         self._counts: Counter[str] = Counter()
         self._ages: list[int] = []
 
     def plan(self) -> list[str]:
         """Open the next window; returns the user prompt of each of its groups."""
-        self._plan = self._schedule.plan(self._stream, self._buffer)
-        return [self._prompt(source) for source in self._plan]
+        self._plan = self._schedule.plan(
+            self._stream, self._extra_stream, self._buffer, self._mix.shares()
+        )
+        return [self._prompt(source) for source in self._plan.sources]
+
+    @property
+    def extra(self) -> bool:
+        """Whether the open window is sampled for judging only, so that nothing is trained on it."""
+        return self._plan.extra
 
     def _prompt(self, source: Source) -> str:
         if isinstance(source, int):
@@ -91,15 +107,15 @@ class SparkLoop:
 
     def grade(self, group: int, text: str) -> Verdict:
         """The verdict on one completion of the open window's group number `group`."""
-        source = self._plan[group]
+        source = self._plan.sources[group]
         if isinstance(source, int):
             return self._solve.grade(self._questions[source], text)
         return self._objectives[source.objective].grade(source, text)
 
     def loss_weight(self, group: int) -> float:
         """Factor on the advantages of a group: 1 for questions, else the objective's weight."""
-        source = self._plan[group]
-        return 1.0 if isinstance(source, int) else self._objectives[source.objective].config.weight
+        source = self._plan.sources[group]
+        return 1.0 if isinstance(source, int) else self._mix.weight(source.objective)
 
     def absorb(self, samples: Sequence[Sample]) -> None:
         """Close the window with all its samples in global row order, and recycle its groups."""
@@ -111,11 +127,15 @@ class SparkLoop:
                 self._prompt(source),
                 self._label(source),
                 tuple(samples[i * size : (i + 1) * size]),
+                self._plan.extra,
             )
-            for i, source in enumerate(self._plan)
+            for i, source in enumerate(self._plan.sources)
         ]
-        items = [group.source for group in graded if not isinstance(group.source, int)]
-        self._ages += [self._window - item.window for item in items]
+        for group in graded:
+            if isinstance(group.source, Item):
+                self._ages.append(self._window - group.source.window)
+                rewards = [sample.verdict.reward for sample in group.samples]
+                self._mix.learn(group.source.objective, rewards)
         self._graded += graded
         self._recycle(graded)
         self._window += 1
@@ -123,31 +143,39 @@ class SparkLoop:
     def _recycle(self, graded: Sequence[GradedGroup]) -> None:
         if not self._objectives:
             return
-        groups = [
-            Group(
-                self._questions[group.source],
-                tuple(Rollout(sample.text, sample.verdict) for sample in group.samples),
-            )
-            for group in graded
-            if isinstance(group.source, int)
-        ]
-        harvest = self._recycler.recycle(groups, self._window)
-        evicted = self._buffer.push(harvest.items)
+        solved, reflections = [], []
+        for group in graded:
+            if isinstance(group.source, int):
+                solved.append(self._group(group, group.source))
+            elif group.source.objective == "reflect" and not group.source.chained:
+                reflections.append(self._group(group, group.source.question))
+        harvest = Harvest()
+        if self._recycler.takes(extra=self._plan.extra):
+            harvest = self._recycler.recycle(solved, self._window)
+        if self._recycler.chains:
+            harvest += self._recycler.recycle(reflections, self._window, chained=True)
+        left = self._buffer.push(harvest.items, self._window + 1)
         self._counts["produced"] += len(harvest.items)
-        self._counts.update({f"dropped_{why}": n for why, n in harvest.dropped.items()})
-        self._counts["dropped_capacity"] += evicted
+        self._counts["chained"] += sum(item.chained for item in harvest.items)
+        self._counts["extra_rollouts"] += self._plan.extra * len(graded) * self._group_size
+        self._counts.update({f"dropped_{w}": n for w, n in (harvest.dropped + left).items()})
+
+    def _group(self, group: GradedGroup, question: int) -> Group:
+        rollouts = tuple(Rollout(sample.text, sample.verdict) for sample in group.samples)
+        return Group(self._questions[question], rollouts)
 
     def drain(self) -> tuple[dict[str, float], list[GradedGroup]]:
         """The metrics and the groups of all windows since the last call."""
         metrics = {}
         by_objective: dict[str, list[GradedGroup]] = defaultdict(list)
         for group in self._graded:
-            by_objective[_name(group.source)].append(group)
+            if not group.extra:
+                by_objective[_name(group.source)].append(group)
         for name in ("solve", *self._objectives):
             if by_objective[name]:
                 metrics |= _objective_metrics(name, by_objective[name])
         if self._objectives and self._graded:
-            metrics |= self._recycle_metrics()
+            metrics |= self._recycle_metrics() | self._mix.metrics()
         graded, self._graded = self._graded, []
         self._counts.clear()
         self._ages.clear()
@@ -160,16 +188,27 @@ class SparkLoop:
             "recycle/produced": self._counts["produced"],
             "recycle/dropped": sum(dropped.values()),
         }
-        metrics |= {f"recycle/{name}": n for name, n in dropped.items() if n}
+        details = dropped | {name: self._counts[name] for name in ("chained", "extra_rollouts")}
+        details["waiting"] = self._buffer.young
+        metrics |= {f"recycle/{name}": n for name, n in details.items() if n}
         if self._ages:
             metrics["recycle/age_windows"] = statistics.fmean(self._ages)
+        labels = [
+            group.source.source_correct
+            for group in self._graded
+            if isinstance(group.source, Item) and group.source.objective == "pointwise"
+        ]
+        if labels:
+            metrics["recycle/label_share"] = statistics.fmean(labels)
         return metrics
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "window": self._window,
             "schedule": self._schedule.state_dict(),
+            "mix": self._mix.state_dict(),
             "stream": self._stream.state_dict(),
+            "extra_stream": self._extra_stream.state_dict(),
             "recycler": self._recycler.state_dict(),
             "buffer": self._buffer.state_dict(),
         }
@@ -177,7 +216,9 @@ class SparkLoop:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._window = state["window"]
         self._schedule.load_state_dict(state["schedule"])
+        self._mix.load_state_dict(state["mix"])
         self._stream.load_state_dict(state["stream"])
+        self._extra_stream.load_state_dict(state["extra_stream"])
         self._recycler.load_state_dict(state["recycler"])
         self._buffer.load_state_dict(state["buffer"])
 

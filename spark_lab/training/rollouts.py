@@ -25,7 +25,7 @@ def rollout_rows(group: GradedGroup, index: int, step: int) -> list[dict[str, An
     return [
         {
             "step": step,
-            "phase": "train",
+            "phase": "extra" if group.extra else "train",
             "set": None,
             "window": group.window,
             "group": index,

@@ -132,20 +132,31 @@ class SparkGRPOTrainer(GRPOTrainer):
         return [sample.verdict.reward for sample in self._local]
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        prompts = self.loop.plan()
-        first_row = self.accelerator.process_index * len(inputs)
-        groups = [(first_row + row) // self.num_generations for row in range(len(inputs))]
-        rows = [
-            {"prompt": messages(prompts[group], self._system_prompt), "group": group}
-            for group in groups
-        ]
-        self._local = []
-        window = super()._generate_and_score_completions(rows)
+        window = self._sample_window(len(inputs))
+        while self.loop.extra:
+            self._absorb(window)
+            window = self._sample_window(len(inputs))
+        groups = self._groups(len(inputs))
         self._weigh(window["advantages"], groups)
         self._absorb(window)
         if self._shares_prompts:
             window["group"] = torch.tensor(groups, device=self.accelerator.device)
         return window
+
+    def _groups(self, rows: int) -> list[int]:
+        """The number of the group that each of this rank's rows belongs to."""
+        first_row = self.accelerator.process_index * rows
+        return [(first_row + row) // self.num_generations for row in range(rows)]
+
+    def _sample_window(self, rows: int) -> dict[str, Any]:
+        prompts = self.loop.plan()
+        self._local = []
+        return super()._generate_and_score_completions(
+            [
+                {"prompt": messages(prompts[group], self._system_prompt), "group": group}
+                for group in self._groups(rows)
+            ]
+        )
 
     def _weigh(self, advantages: torch.Tensor, groups: list[int]) -> None:
         weights = [self.loop.loss_weight(group) for group in groups]
@@ -163,7 +174,7 @@ class SparkGRPOTrainer(GRPOTrainer):
         self.meter.add_window(
             self._cost,
             [(sample.prompt_length, sample.length) for sample in samples],
-            iterations=self.num_iterations,
+            iterations=0 if self.loop.extra else self.num_iterations,
             scoring_passes=sum(
                 key in window for key in ("old_per_token_logps", "ref_per_token_logps")
             ),
