@@ -123,3 +123,14 @@ def test_a_primary_metric_beyond_the_usual_ones_is_tested_and_shown(tmp_path: Pa
 def test_a_damaged_question_is_no_question(tmp_path: Path) -> None:
     page = page_of(asked(tmp_path, asks=3))
     assert "answered by" not in page and "reflect vs none" in section(page, "verdicts")
+
+
+def test_the_plan_keeps_what_to_type_for_the_same_results() -> None:
+    elsewhere = ["root=/tmp/x", "tracking=off", "trainer.threads=1", "hydra/launcher=joblib"]
+    found = planned("smoke", ["seed=3,4", "objective=none,reflect", *elsewhere], False)
+    assert found is not None
+    command = plan.as_data(found)["command"]
+    assert command == ["spark-lab", "-cn", "smoke", "seed=3,4", "objective=none,reflect"]
+    again = planned("smoke", command[3:], False)
+    assert again is not None and again.name == found.name
+    assert [run.hash for run in again.runs] == [run.hash for run in found.runs]

@@ -38,7 +38,11 @@ def forest(
     metrics = list(dict.fromkeys(contrast.pairs.metric for contrast in contrasts))
     arms = list(dict.fromkeys(contrast.pairs.arm for contrast in contrasts))
     figure, axes = panels(
-        len(metrics), columns=2, height=0.85 + 0.4 * len(arms), sharey=True, width=8.2
+        len(metrics),
+        columns=2,
+        height=0.85 + 0.4 * len(arms),
+        sharey=True,
+        width=8.2 if len(metrics) > 1 else 5.6,
     )
     for single, metric in zip(axes, metrics, strict=True):
         chosen = [contrast for contrast in contrasts if contrast.pairs.metric == metric]

@@ -30,7 +30,7 @@ TABLES = (
 
 @dataclass(frozen=True)
 class Asked:
-    """What a named sweep asks; `sweep` is empty where it is the only one, `primary` is in words."""
+    """What a named sweep asks; `primary` is in words, "none" where no metric answers it."""
 
     sweep: str
     question: str
@@ -44,6 +44,7 @@ class Report:
     """`primary` are the metrics, in words, that answer the questions; `verdicts` by the words of their metric; `missing` is in sentences; tables may be absent."""
 
     title: str
+    sweeps: list[str]
     setup: list[tuple[str, str]]
     asked: list[Asked]
     summary: str
@@ -55,6 +56,7 @@ class Report:
     summaries: Table | None
     contrasts: Table | None
     forest: Drawing
+    answer: Drawing
     coevolution: list[Drawing]
     health: Drawing
     samples: list[samples.Samples]
@@ -63,6 +65,8 @@ class Report:
     provenance: Table
     glossary: dict[str, str]
     command: str
+    made_by: list[str]
+    limits: str
 
     @property
     def tables(self) -> list[Table]:
@@ -85,6 +89,7 @@ def compose(paths: Sequence[Path], command: str) -> Report:
     sweeps = list(dict.fromkeys(arm.sweep for arm in arms))
     return Report(
         title=f"{', '.join(sweeps)}: {len(arms)} arm{'s' if len(arms) > 1 else ''}",
+        sweeps=sweeps,
         setup=record.setup(arms),
         asked=_asked(arms, found.baseline),
         summary=_summary(found.verdicts, found.baseline),
@@ -96,6 +101,7 @@ def compose(paths: Sequence[Path], command: str) -> Report:
         summaries=tables.summaries(arms, found),
         contrasts=tables.contrasts(found),
         forest=artist.contrasts(),
+        answer=artist.answer(),
         coevolution=artist.coevolution(),
         health=artist.health(),
         samples=[samples.of_arm(arm) for arm in arms],
@@ -104,14 +110,15 @@ def compose(paths: Sequence[Path], command: str) -> Report:
         provenance=record.provenance(arms),
         glossary=GLOSSARY,
         command=command,
+        made_by=record.made_by(arms),
+        limits=record.limits(arms),
     )
 
 
 def _asked(arms: Sequence[grouping.Arm], baseline: str) -> list[Asked]:
-    several = len({arm.sweep for arm in arms}) > 1
     return [
         Asked(
-            sweep=sweep if several else "",
+            sweep=sweep,
             question=question.asks,
             primary="none" if question.primary is None else metric_words(question.primary),
             baseline=_against(baseline),

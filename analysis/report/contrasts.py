@@ -85,7 +85,7 @@ def contrast_arms(arms: Sequence[Arm]) -> Comparison:
                 refused.append(Verdict(metric, "refused", line))
             else:
                 pairs.append((ours, base))
-    contrasts = compare(pairs) if pairs else []
+    contrasts = [_within_bounds(contrast) for contrast in compare(pairs)] if pairs else []
     verdicts = [_verdict(contrast, budgets.get(contrast.pairs.arm)) for contrast in contrasts]
     verdicts += refused
     notes += [f"{one} answers the question, and no run has it" for one in _absent(primary, scores)]
@@ -140,6 +140,13 @@ def _budgets(arms: Sequence[Arm], baseline: str) -> tuple[dict[str, BudgetMatch]
         except ValueError as error:
             reasons[arm.name] = str(error)
     return matches, reasons
+
+
+def _within_bounds(contrast: Contrast) -> Contrast:
+    """Shares can't differ by more than 1; an interval from few seeds would go on."""
+    single = contrast.estimate
+    low, high = np.clip((single.low, single.high), -1.0, 1.0)
+    return replace(contrast, estimate=replace(single, low=float(low), high=float(high)))
 
 
 def _absent(primary: Sequence[str], scores: Scores) -> list[str]:

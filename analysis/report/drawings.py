@@ -82,6 +82,16 @@ class Artist:
         draw = partial(forest.forest, chosen, self._marks, self._found.unfair)
         return Drawing(name, title, forest.caption(chosen), draw)
 
+    def answer(self) -> Drawing:
+        """The contrasts in the metrics that answer the sweeps' questions."""
+        title = f"Difference to {self._found.baseline} in what answers the question"
+        primary = self._found.primary
+        chosen = [one for one in self._found.contrasts if one.pairs.metric in primary]
+        if not chosen:
+            return Drawing("answer", title, "Nothing to draw: no contrast answers the question.")
+        draw = partial(forest.forest, chosen, self._marks, self._found.unfair)
+        return Drawing("answer", title, forest.caption(chosen), draw)
+
     def coevolution(self) -> list[Drawing]:
         return [
             self._curves(),

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from spark_lab.analysis import style
 from spark_lab.analysis.figures.look import to_svg
-from spark_lab.analysis.report import pages
+from spark_lab.analysis.report import pages, results
 from spark_lab.analysis.report.content import TABLES, Report, compose
 from spark_lab.analysis.report.table import as_csv, as_latex
 from spark_lab.durable import write_text
@@ -21,36 +21,53 @@ PNG_DPI = 110
 
 
 def main(argv: list[str]) -> int:
-    """`spark-lab report PATH... [--out FOLDER]`. Raises UserError where there is no run."""
+    """`spark-lab report PATH... [--out FOLDER] [--results FOLDER]`. UserError for bad input."""
     parser = argparse.ArgumentParser(prog="spark-lab report", description="A report of these runs.")
     parser.add_argument("paths", nargs="+", type=Path, help="sweeps, arms or runs")
     parser.add_argument("--out", type=Path, help="folder of the report (PATH/report)")
+    parser.add_argument(
+        "--results", type=Path, help="folder whose RESULTS.md gets the sweep's answer as well"
+    )
     args = parser.parse_args(argv)
-    page = write(args.paths, args.out)
-    print(page)
+    print(write(args.paths, args.out, args.results))
+    if args.results is not None:
+        print(args.results / results.PAGE)
     return 0
 
 
-def write(paths: Sequence[Path], out: Path | None = None) -> Path:
+def write(paths: Sequence[Path], out: Path | None = None, collection: Path | None = None) -> Path:
     """Write the report of the runs below `paths` and return its HTML page.
 
-    `out` is <path>/report for a single path and ./report for several. The same run folders give the
-    same bytes. Raises UserError for a path without runs, or a folder that can't be written.
+    `out` is <path>/report for a single path and ./report for several; the answer goes into the
+    RESULTS.md of `collection`, too. The same run folders give the same bytes. Raises UserError for
+    a path without runs, a folder that can't be written, or results that answer no question.
     """
     usual = paths[0] / "report" if len(paths) == 1 else Path("report")
     folder = out or usual
     report = compose(paths, _command(paths, None if folder == usual else folder))
+    entry = None
+    if collection is not None:
+        again = f"{report.command} --results {shlex.quote(_short(collection))}"
+        entry = results.entry(report, again)
     try:
-        return _write(report, folder)
+        page = _write(report, folder)
     except OSError as error:
-        raise UserError(
-            Problem(
-                str(folder),
-                f"can't write there: {error.strerror}",
-                "a folder for the report that you may write to",
-                "--out FOLDER with another one",
-            )
-        ) from error
+        raise UserError(_unwritable(folder, error, "--out")) from error
+    if entry is not None:
+        try:
+            results.collect(entry, collection)
+        except OSError as error:
+            raise UserError(_unwritable(collection, error, "--results")) from error
+    return page
+
+
+def _unwritable(folder: Path, error: OSError, option: str) -> Problem:
+    return Problem(
+        str(folder),
+        f"can't write there: {error.strerror}",
+        "a folder for the report that you may write to",
+        f"{option} FOLDER with another one",
+    )
 
 
 def _write(report: Report, folder: Path) -> Path:

@@ -32,6 +32,12 @@ def question(sweep: Path) -> QuestionConfig | None:
     return QuestionConfig(**texts, **names) if whole else None
 
 
+def command(sweep: Path) -> list[str]:
+    """What was typed to run the sweep; empty without a readable plan.json."""
+    words = read(sweep).get("command")
+    return [str(word) for word in words] if isinstance(words, list) else []
+
+
 def read(sweep: Path) -> dict[str, Any]:
     """plan.json as it is; empty where there is none that can be read."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from spark_lab.analysis.report import plan
 from spark_lab.analysis.report.arms import Arm
 from spark_lab.analysis.report.contrasts import Comparison
 from spark_lab.analysis.report.table import Cell, Column, Table
-from spark_lab.tracking.words import budget
+from spark_lab.tracking import words
 
 MANY = "differs between arms"
+# Below it a model can hold no language.
+TOY_PARAMETERS = 50e6
 
 
 def setup(arms: Sequence[Arm]) -> list[tuple[str, str]]:
@@ -33,6 +36,32 @@ def setup(arms: Sequence[Arm]) -> list[tuple[str, str]]:
         ("evaluation questions", _common(_questions(arm) for arm in arms)),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def made_by(arms: Sequence[Arm]) -> list[str]:
+    """What was typed for each sweep, as far as its plan tells."""
+    folders = dict.fromkeys(arm.sweep_folder for arm in arms)
+    return [shlex.join(command) for folder in folders if (command := plan.command(folder))]
+
+
+def limits(arms: Sequence[Arm]) -> str:
+    """How far the results carry, in one sentence: from the size of the model and what was asked."""
+    configs = [arm.config for arm in arms if arm.config]
+    model = _common(_model_words(config) for config in configs) or "an unknown model"
+    task = _common(_task(config) for config in configs) or "an unknown task"
+    sizes = {_json(run.folder / "env.json").get("parameters") for arm in arms for run in arm.runs}
+    size = sizes.pop() if len(sizes) == 1 else None
+    if not isinstance(size, int):
+        return f"Measured on {model} and {task} alone: others may answer otherwise."
+    if size < TOY_PARAMETERS:
+        return (
+            f"A toy of {_parameters(size)} parameters ({model}) on {task}: it shows what the method"
+            " does there, and nothing about language models of a useful size or other questions."
+        )
+    return (
+        f"Measured on {model} ({_parameters(size)} parameters) and {task} alone: other models and"
+        " questions may answer otherwise."
+    )
 
 
 def missing(arms: Sequence[Arm], found: Comparison, unread: Sequence[str]) -> list[str]:
@@ -131,9 +160,22 @@ def _task(config: dict[str, Any]) -> str | None:
     return " and ".join(sorted(slots)).replace("_", " ") or None
 
 
+def _model_words(config: dict[str, Any]) -> str | None:
+    """A shipped model by what it is, another one by the end of its path."""
+    path = config.get("model.path")
+    if not isinstance(path, str):
+        return None
+    shipped = path.removeprefix("builtin:")
+    return f"the shipped {shipped} model" if shipped != path else path.rstrip("/").split("/")[-1]
+
+
+def _parameters(count: int) -> str:
+    return words.count(count).replace("G", "B")
+
+
 def _budget(config: dict[str, Any]) -> str | None:
     unit, limit = config.get("budget.unit"), config.get("budget.limit")
-    return budget(unit, float(limit)) if unit and limit is not None else None
+    return words.budget(unit, float(limit)) if unit and limit is not None else None
 
 
 def _questions(arm: Arm) -> str | None:

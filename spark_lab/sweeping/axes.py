@@ -19,19 +19,10 @@ from spark_lab.sweeping import question
 
 _BASIC = "BasicSweeper"
 _NAME = re.compile(r"[\w+=,-][\w.+=,-]*")
-# Where results go and how they are shown: of no interest to a sweep's name.
-_PLUMBING = (
-    "root",
-    "name",
-    "tracking",
-    "dry_run",
-    "force",
-    "retry",
-    "question",
-    "seed",
-    "arm",
-    "trainer.threads",
-)
+# Where results go and how they come about: without a mark on them.
+_PLUMBING = ("root", "tracking", "dry_run", "force", "retry", "trainer.threads")
+# Of no interest to a sweep's name.
+_UNNAMED = (*_PLUMBING, "name", "question", "seed", "arm")
 # Of a sweep's file, beside the settings of its runs.
 _SECTIONS = ("arms", "question")
 
@@ -65,7 +56,7 @@ class Axes:
 
     `fixed` holds for every run; `settings` are those of it that were typed and can change results.
     `name` is name=... or the name in the sweep's file. `workers` is None where the launcher decides.
-    `typed` is the command line as it was.
+    `command` is what to type for the same results, wherever and however they are made.
     """
 
     config_name: str
@@ -78,7 +69,7 @@ class Axes:
     name_is_typed: bool
     workers: int | None
     question: QuestionConfig | None
-    typed: tuple[str, ...]
+    command: tuple[str, ...]
 
     @property
     def seeds(self) -> tuple[str, ...]:
@@ -124,8 +115,14 @@ def read(config_name: str, overrides: list[str], multirun: bool) -> Axes | None:
         name_is_typed="name" in typed,
         workers=_workers(section.launcher),
         question=question.read(node),
-        typed=tuple(overrides),
+        command=_command(config_name, overrides, multirun),
     )
+
+
+def _command(config_name: str, overrides: list[str], multirun: bool) -> tuple[str, ...]:
+    named = () if config_name == "config" else ("-cn", config_name)
+    kept = [text for text in overrides if not _is_hydra(text) and not _among(_PLUMBING, text)]
+    return ("spark-lab", *named, *(("-m",) if multirun else ()), *kept)
 
 
 def _in_file(section: str, node: DictConfig, overrides: list[str]) -> bool:
@@ -136,10 +133,12 @@ def _in_file(section: str, node: DictConfig, overrides: list[str]) -> bool:
 
 
 def _settings(fixed: list[str]) -> tuple[str, ...]:
-    plumbing = tuple(f"{key}." for key in _PLUMBING)
-    return tuple(
-        text for text in fixed if not f"{_key(text)}.".startswith(plumbing) and not _is_hydra(text)
-    )
+    return tuple(text for text in fixed if not _among(_UNNAMED, text) and not _is_hydra(text))
+
+
+def _among(keys: tuple[str, ...], override: str) -> bool:
+    """Whether an override sets one of these keys, or one below them."""
+    return f"{_key(override)}.".startswith(tuple(f"{key}." for key in keys))
 
 
 def _axis(parsed: Override) -> Axis:

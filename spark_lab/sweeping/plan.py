@@ -136,6 +136,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
     return {
         "name": plan.name,
         "question": None if plan.question is None else asdict(plan.question),
+        "command": list(axes.command),
         "config_name": axes.config_name,
         "swept": {axis.key: list(axis.values) for axis in axes.swept},
         "fixed": list(axes.fixed),

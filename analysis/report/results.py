@@ -1,0 +1,117 @@
+"""RESULTS.md: one entry for each sweep's question and its answer, kept beside what others wrote."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from spark_lab.analysis import style
+from spark_lab.analysis.report.content import Report
+from spark_lab.analysis.report.table import markdown
+from spark_lab.durable import write_text
+from spark_lab.errors import Problem, UserError
+
+PAGE = "RESULTS.md"
+FIGURES = "results"
+HEAD = """\
+# Results
+
+What the sweeps of this folder have answered so far. `spark-lab report PATH --results FOLDER` writes
+or replaces the entry of a sweep; text outside the entries stays as it is.
+"""
+_BEGIN = "<!-- begin {} -->"
+_END = "<!-- end {} -->"
+_ANY_BEGIN = re.compile(r"^<!-- begin (\S+) -->$", re.MULTILINE)
+_FACTS = ("arms and seeds", "budget of a run", "evaluation questions", "model", "task")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A sweep's answer: `text` in Markdown, its figure None where there is nothing to draw."""
+
+    sweep: str
+    text: str
+    figure: Figure | None
+
+
+def entry(report: Report, command: str) -> Entry:
+    """The entry of a report on one named sweep; `command` makes it anew from the run folders.
+
+    Raises UserError where the sweep asks nothing of a metric.
+    """
+    if len(report.sweeps) != 1 or not report.asked or not report.primary:
+        raise UserError(_no_answer(report))
+    [sweep], [asked] = report.sweeps, report.asked
+    draw = report.answer.draw
+    parts = [f"## {markdown(sweep)}", f"**{markdown(asked.question)}**"]
+    if draw:
+        alt = markdown(f"{report.answer.title} of {sweep}")
+        parts.append(f"![{alt}]({FIGURES}/{sweep}.svg)\n\n*{markdown(report.answer.caption)}*")
+    verdicts = [one for metric in report.primary for one in report.verdicts.get(metric, [])]
+    lines = [f"**{one.tag}** {markdown(one.line)}" for one in verdicts]
+    parts.append(_listed(lines or [f"No verdict: {markdown(asked.primary)} was not compared."]))
+    parts.append(f"Settled by: {markdown(asked.answer)}")
+    facts = dict(report.setup)
+    parts.append(_listed([f"{name}: {markdown(facts[name])}" for name in _FACTS if name in facts]))
+    if report.missing:
+        gaps = [f"  - {markdown(sentence)}" for sentence in report.missing]
+        parts.append("\n".join(["- missing, failed or refused:", *gaps]))
+    commands = [*report.made_by, command]
+    parts.append("\n".join(f"    {command}" for command in commands))
+    parts.append(markdown(report.limits))
+    return Entry(sweep, "\n\n".join(parts) + "\n", draw() if draw else None)
+
+
+def collect(entry: Entry, folder: Path) -> Path:
+    """Write or replace an entry of <folder>/RESULTS.md, and its figure in <folder>/results.
+
+    New entries stand in the order of the sweeps' names; equal results give equal bytes. Raises
+    UserError where the page has an entry without an end.
+    """
+    page = folder / PAGE
+    known = page.read_text(encoding="utf-8") if page.exists() else HEAD
+    text = placed(known, entry, page)
+    stem = folder / FIGURES / entry.sweep
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    if entry.figure is not None:
+        style.save(entry.figure, stem)
+    else:
+        for kind in ("svg", "png"):
+            stem.with_name(f"{stem.name}.{kind}").unlink(missing_ok=True)
+    write_text(page, text)
+    return page
+
+
+def placed(known: str, entry: Entry, page: Path) -> str:
+    """The page's text with the entry in its place."""
+    begin, end = (marker.format(entry.sweep) for marker in (_BEGIN, _END))
+    block = f"{begin}\n{entry.text}{end}\n"
+    if begin in known:
+        before, _, rest = known.partition(begin)
+        _, closed, after = rest.partition(f"{end}\n")
+        if not closed or _ANY_BEGIN.search(rest[: len(rest) - len(after)]):
+            raise UserError(
+                Problem(str(page), f"no {end} after {begin}", "whole entries", f"add {end}")
+            )
+        return before + block + after
+    later = [found for found in _ANY_BEGIN.finditer(known) if found[1] > entry.sweep]
+    if later:
+        return f"{known[: later[0].start()]}{block}\n{known[later[0].start() :]}"
+    return f"{known.rstrip()}\n\n{block}"
+
+
+def _listed(lines: list[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _no_answer(report: Report) -> Problem:
+    if len(report.sweeps) != 1:
+        got, fix = f"{len(report.sweeps)} sweeps at once", "one command for each sweep"
+    elif not report.asked:
+        got, fix = f"{report.sweeps[0]}, which asks nothing", "-cn NAME of a sweep with a question"
+    else:
+        got, fix = f"{report.sweeps[0]}, which names no metric", "question.primary=policy/accuracy"
+    return Problem("--results", got, "one sweep whose question names a primary metric", fix)
