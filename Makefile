@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: demo install test bench lint format clean
+.PHONY: demo install test bench bench-compare lint format clean
 
 # SPARK on the shipped tiny model: a few minutes on a CPU.
 demo: install
@@ -30,9 +30,14 @@ $(INSTALLED): pyproject.toml
 test: install
 	$(BIN)/python -m pytest $(ARGS)
 
-# What SPARK costs against plain GRPO, and whether the statistics keep their promises.
+# What SPARK costs and saves beside TRL, then whether the statistics keep their promises. Some of it:
+# make bench ARGS="judge memory", make bench ARGS=truth, make bench ARGS="scoring --rounds 9".
 bench: install
-	@set -e; for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file; done
+	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
+
+# What got slower between two of its files: the last two, or make bench-compare ARGS="OLD NEW".
+bench-compare: install
+	$(BIN)/python tests/benchmarks/compare.py $(ARGS)
 
 lint: install
 	$(BIN)/ruff format --check .
