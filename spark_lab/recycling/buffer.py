@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from spark_lab.records import Item
 from spark_lab.recycling.queues import ItemQueue
 from spark_lab.schema import RecycleConfig
+
+_FIELDS = tuple(field.name for field in fields(Item))
 
 
 class RecycleBuffer:
@@ -105,10 +107,10 @@ class RecycleBuffer:
     def state_dict(self) -> dict[str, Any]:
         return {
             "queues": {
-                name: [[serial, asdict(item)] for serial, item in queue]
+                name: [[serial, _plain(item)] for serial, item in queue]
                 for name, queue in self._queues.items()
             },
-            "young": [asdict(item) for item in self._young],
+            "young": [_plain(item) for item in self._young],
             "credit": dict(self._credit),
             "serial": self._serial,
         }
@@ -121,3 +123,8 @@ class RecycleBuffer:
         self._young = deque(Item(**item) for item in state["young"])
         self._credit = dict(state["credit"])
         self._serial = state["serial"]
+
+
+def _plain(item: Item) -> dict[str, Any]:
+    """As dataclasses.asdict, without its deep copies: they take most of a full buffer's checkpoint."""
+    return {name: getattr(item, name) for name in _FIELDS}
