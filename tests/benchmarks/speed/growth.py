@@ -1,6 +1,6 @@
 """What grows with the buffer, the group and the data set: SPARK's own time, without any model call.
 
-A cycle is a question and a judge window: plan them, grade their completions, recycle, take the
+A cycle is a question and a judge window: plan them, recycle their graded completions, take the
 metrics. The completions are made up; all else is what a run does.
 """
 
@@ -10,6 +10,7 @@ import itertools
 import json
 import random
 from collections.abc import Iterator
+from functools import partial
 
 from spark_lab.training.loop import Sample, SparkLoop
 from speed.measure import Row, now, timed
@@ -40,7 +41,7 @@ def _buffer(rounds: int) -> Iterator[Row]:
         _fill(loop, capacity)
         name = f"{items:,} buffered items, {order} first"
         yield _row(name, loop, rounds)
-        seconds = tuple(_saving(loop) for _ in range(3))
+        seconds = tuple(_saving(loop) for _ in range(rounds))
         yield Row("growth", f"{name}: a checkpoint's state", "s", (), seconds)
 
 
@@ -96,22 +97,18 @@ def _cycle(loop: SparkLoop, rng: random.Random) -> float:
         began = now()
         prompts = loop.plan()
         spent += now() - began
-        texts = [
-            (group, f"7+1=8; 8+5=13 \\boxed{{{_answer(loop, group, rng)}}}")
+        samples = [
+            _sample(loop, group, rng)
             for group in range(len(prompts))
             for _ in range(loop._group_size)
         ]
-        began = now()
-        samples = [Sample(text, loop.grade(group, text), 20, 25, False) for group, text in texts]
-        loop.absorb(samples)
-        spent += now() - began
+        spent += timed(partial(loop.absorb, samples))
     return spent + timed(loop.drain)
 
 
-def _answer(loop: SparkLoop, group: int, rng: random.Random) -> str:
-    """Right half the time."""
-    return (
-        loop._label(loop._plan.sources[group])
-        if rng.random() < 0.5
-        else rng.choice(("0", "No", "A"))
-    )
+def _sample(loop: SparkLoop, group: int, rng: random.Random) -> Sample:
+    """A completion that is right half the time."""
+    label = loop._label(loop._plan.sources[group])
+    answer = label if rng.random() < 0.5 else rng.choice(("0", "No", "A"))
+    text = f"7+1=8; 8+5=13 \\boxed{{{answer}}}"
+    return Sample(text, loop.grade(group, text), 20, 25, False)

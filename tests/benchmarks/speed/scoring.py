@@ -47,16 +47,16 @@ def _compare(
 ) -> Row:
     batch = _batch(*SHAPES[shape], scale)
     owners = {"trl": GRPOTrainer, "spark": SparkGRPOTrainer}
-    passes: dict[str, list[Pass]] = {name: [] for name in owners}
+    seconds: dict[str, list[float]] = {name: [] for name in owners}
+    last: dict[str, Pass] = {}
     for index in range(rounds + 1):
         for name, owner in owners.items():
-            found = _pass(owner, trainer, batch)
+            last[name] = _pass(owner, trainer, batch)
             # The first round allocates.
-            passes[name] = passes[name] + [found] if index else []
-    left, right = passes["trl"][-1], passes["spark"][-1]
+            seconds[name] += [last[name].seconds] if index else []
+    left, right = last["trl"], last["spark"]
     logps = float((left.logps - right.logps).abs().max())
     gradient = float((left.gradient - right.gradient).norm() / left.gradient.norm())
-    seconds = {name: tuple(found.seconds for found in passes[name]) for name in owners}
     prompt, completion = SHAPES[shape]
     tokens = scale.groups[shape] * GROUP * (prompt + completion)
     flops = _flops(trainer, shape) * scale.groups[shape]
@@ -68,7 +68,8 @@ def _compare(
         "gradient": f"{gradient:.0e}",
     }
     name = f"P/C {prompt}/{completion}, {way}"
-    return Row("scoring", name, "s", *seconds.values(), bound(prompt, completion), notes)
+    both = map(tuple, seconds.values())
+    return Row("scoring", name, "s", *both, bound(prompt, completion), notes)
 
 
 @dataclass(frozen=True, slots=True)
