@@ -31,7 +31,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "trainer.lr_schedule": ("constant", "linear", "cosine"),
     "trainer.loss_type": (*("dapo", "bnpo", "grpo", "dr_grpo", "cispo", "sapo", "luspo", "vespo"),),
     "trainer.scale_rewards": ("group", "batch", "none"),
-    "trainer.shared_prompts": ("auto", "cache", "off"),
+    "trainer.shared_prompts": ("auto", "cache", "packed", "off"),
     "budget.unit": ("steps", "rollouts", "generated_tokens", "flops", "seconds"),
     "tracking.console": ("auto", "plain", "off"),
 }

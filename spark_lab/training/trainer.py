@@ -28,10 +28,11 @@ completions are graded; the data loader is only a clock, since the loop draws it
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from datasets import Dataset
 from torch.optim.lr_scheduler import LambdaLR
 from trl import GRPOConfig, GRPOTrainer
@@ -43,6 +44,7 @@ from spark_lab.training.learning_rate import LearningRate
 from spark_lab.training.loop import Sample, SparkLoop
 from spark_lab.training.meter import ComputeMeter, ModelCost
 from spark_lab.training.microbatches import keep_groups, sort_by_length
+from spark_lab.training.shared_prompts.trial import attempt
 from spark_lab.training.state import load_state, save_state
 
 _log = logging.getLogger(__name__)
@@ -53,8 +55,8 @@ class SparkGRPOTrainer(GRPOTrainer):
 
     `args.generation_batch_size` rows make one window of whole groups; groups may be split over
     ranks. `clock` is the number of rows of the dummy data set (see `training.arguments`).
-    `shared_prompts`: auto or cache share prompts where that is exact, off never does; `scoring`
-    says in words which way log-probabilities are computed.
+    `shared_prompts`: auto, cache or packed share prompts where that is exact, off never does;
+    `scoring` says in words which way log-probabilities are computed.
     """
 
     def __init__(
@@ -83,38 +85,45 @@ class SparkGRPOTrainer(GRPOTrainer):
         super().__init__(
             model=model, args=args, reward_funcs=[self.verifier], train_dataset=ticks, **kwargs
         )
-        self._shares_prompts = False
+        self._sharing: str | None = None
         self.scoring = self._choose_scoring(shared_prompts)
 
     def _choose_scoring(self, wanted: str) -> str:
         if wanted == "off":
             return "TRL: shared_prompts=off"
-        reason = sharing.obstacle(
+        choice = sharing.choose(
+            wanted,
             self.model,
             self.args,
             processes=self.accelerator.num_processes,
             aux_loss=self.aux_loss_enabled,
+            trial=self._try_sharing,
         )
-        if reason is None and not self._sharing_is_exact():
-            reason = "on a trial batch this model gives other numbers with a cache"
-        if reason is None:
-            self._shares_prompts = True
-            return "shared prompts: cache"
-        if wanted == "cache":
+        if choice.way is None and wanted != "auto":
             where, fix = "trainer.shared_prompts", "trainer.shared_prompts=auto"
-            raise UserError(Problem(where, f"cache, but {reason}", "a model that can share", fix))
-        if self.accelerator.is_main_process:
-            _log.warning("prompts are computed for every row, as in TRL: %s", reason)
-        return f"TRL: {reason}"
+            got = f"{wanted}, but {choice.reason}"
+            raise UserError(Problem(where, got, "a model that can share", fix))
+        if choice.way is None and self.accelerator.is_main_process:
+            _log.warning("prompts are computed for every row, as in TRL: %s", choice.reason)
+        self._sharing = choice.way
+        return str(choice)
 
-    def _sharing_is_exact(self) -> bool:
-        batch = sharing.sample(self.model.config.vocab_size, self.args.device)
-        with torch.no_grad(), self.accelerator.autocast():
-            ours = sharing.score(self.model, *batch)
-            theirs, entropy, _ = super()._get_per_token_logps_and_entropies(
-                self.model, *batch, compute_entropy=True
+    def _try_sharing(self, way: str) -> str | None:
+        """What is wrong with a way of sharing, on trial batches. Rank 0 tries: it has the weights."""
+        aux_loss = self.aux_loss_enabled
+        found = [None]
+        if self.accelerator.is_main_process:
+            # Nothing is shared yet, so this is TRL's own scoring.
+            plain = partial(
+                self._get_per_token_logps_and_entropies,
+                self.model,
+                compute_entropy=True,
+                compute_aux_loss=aux_loss,
             )
-        return sharing.agree(ours.log_probs, theirs) and sharing.agree(ours.entropy, entropy)
+            shared = partial(sharing.score, way, self.model, aux_loss=aux_loss)
+            with torch.no_grad(), self.accelerator.autocast():
+                found = [attempt(self.model, shared, plain)]
+        return broadcast_object_list(found)[0]
 
     def verifier(
         self,
@@ -139,7 +148,7 @@ class SparkGRPOTrainer(GRPOTrainer):
         groups = self._groups(len(inputs))
         self._weigh(window["advantages"], groups)
         self._absorb(window)
-        if self._shares_prompts:
+        if self._sharing:
             window["group"] = torch.tensor(groups, device=self.accelerator.device)
         return window
 
@@ -186,7 +195,7 @@ class SparkGRPOTrainer(GRPOTrainer):
         inputs = super()._prepare_inputs(generation_batch)
         fresh = self._buffered_inputs is not buffered
         if fresh and self.model.training:
-            if self._shares_prompts:
+            if self._sharing:
                 self._buffered_inputs = keep_groups(self._buffered_inputs)
             if self._sort_micro_batches:
                 per_update = self.args.gradient_accumulation_steps
@@ -206,29 +215,24 @@ class SparkGRPOTrainer(GRPOTrainer):
         **images: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """Old, reference and training log-probabilities alike: TRL's, each prompt computed once."""
-        other = compute_aux_loss or any(value is not None for value in images.values())
-        shared = self._shares_prompts and not other
-        if not shared or not sharing.worthwhile(input_ids, attention_mask, logits_to_keep):
-            return super()._get_per_token_logps_and_entropies(
-                model,
-                input_ids,
-                attention_mask,
-                logits_to_keep,
-                batch_size=batch_size,
-                compute_entropy=compute_entropy,
-                compute_aux_loss=compute_aux_loss,
-                **images,
+        wanted = {"compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss}
+        plain = super()._get_per_token_logps_and_entropies
+        if self._sharing is None or any(value is not None for value in images.values()):
+            return plain(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, **wanted, **images
             )
-        size = batch_size or len(input_ids)
-        with self.accelerator.autocast():
-            outputs = [
-                sharing.score(model, ids, mask, logits_to_keep)
-                for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True)
-            ]
-        logps = torch.cat([output.log_probs for output in outputs])
-        if not compute_entropy:
-            return logps, None, None
-        return logps, torch.cat([output.entropy for output in outputs]), None
+        size, found = batch_size or len(input_ids), []
+        for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True):
+            batch = (model, ids, mask, logits_to_keep)
+            with self.accelerator.autocast():
+                scores = sharing.score(self._sharing, *batch, aux_loss=compute_aux_loss)
+            found.append(plain(*batch, **wanted) if scores is None else scores)
+        logps, entropies, aux_losses = zip(*found, strict=True)
+        return (
+            torch.cat(logps),
+            torch.cat(entropies) if compute_entropy else None,
+            torch.stack(aux_losses).mean() if compute_aux_loss else None,
+        )
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None

@@ -1,0 +1,212 @@
+"""Shared prompts in a training: which way is taken, whole groups, the same runs as TRL's."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import MODELS, SIZES, build, model_of
+from tiny_spark import small, trainer_of
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    GPT2Config,
+    Lfm2Config,
+    MambaConfig,
+    Qwen2Config,
+)
+from trl import GRPOConfig
+
+from spark_lab.errors import UserError
+from spark_lab.training.microbatches import keep_groups, sort_by_length
+from spark_lab.training.shared_prompts import Choice, choose
+from spark_lab.training.trainer import SparkGRPOTrainer
+
+
+def choice(model, wanted: str = "auto", *, trial=lambda way: None, **changes) -> Choice:
+    arguments = {"gradient_checkpointing": False, "use_liger_kernel": False} | changes
+    processes, aux_loss = arguments.pop("processes", 1), arguments.pop("aux_loss", False)
+    args = GRPOConfig("unused", use_cpu=True, bf16=False, report_to="none", **arguments)
+    return choose(wanted, model, args, processes=processes, aux_loss=aux_loss, trial=trial)
+
+
+def test_the_way_that_is_taken():
+    model = model_of("qwen2")
+    assert all(choice(model_of(name)) == Choice("cache") for name in MODELS)
+    needs_one_forward = [
+        ({"gradient_checkpointing": True}, "checkpointing"),
+        ({"processes": 2}, "processes"),
+        ({"aux_loss": True}, "mixture"),
+    ]
+    for changes, word in needs_one_forward:
+        assert choice(model, **changes).way == "packed"
+        refused = choice(model, "cache", **changes)
+        assert refused.way is None and word in refused.reason
+    assert choice(model, "packed").way == "packed"
+
+
+def test_what_stands_in_the_way():
+    model = model_of("qwen2")
+    assert "Liger" in choice(model, use_liger_kernel=True).reason
+    dropping = build(GPT2Config(vocab_size=60, n_embd=8, n_head=2, n_layer=1))
+    assert "dropout" in choice(dropping).reason
+    config = Qwen2Config(**SIZES, attention_dropout=0.1)
+    assert "dropout" in choice(AutoModelForCausalLM.from_config(config)).reason
+    hybrid = Lfm2Config(**SIZES, layer_types=["conv", "full_attention", "conv"])
+    assert "cache" in choice(AutoModelForCausalLM.from_config(hybrid)).reason
+    mamba = MambaConfig(vocab_size=60, hidden_size=8, state_size=4, num_hidden_layers=1)
+    assert "state-space" in choice(AutoModelForCausalLM.from_config(mamba)).reason
+    bloom = BloomConfig(vocab_size=60, hidden_size=16, n_layer=1, n_head=2)
+    bloom.hidden_dropout = bloom.attention_dropout = 0.0
+    positions = choice(AutoModelForCausalLM.from_config(bloom), "packed")
+    assert positions.way is None and "positions" in positions.reason
+
+
+def test_a_failed_trial_is_a_reason():
+    model = model_of("qwen2")
+    assert choice(model, trial={"cache": "no", "packed": None}.get).way == "packed"
+    assert choice(model, trial={"cache": "no", "packed": "nor this"}.get).reason == "no; nor this"
+
+
+def shuffled(groups: list[int], size: int) -> list[dict]:
+    order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(3))
+    window = {
+        "group": torch.tensor(groups)[order],
+        "advantages": order.float(),
+        "prompt_ids": order[:, None].expand(-1, 2).clone(),
+        "prompt_mask": torch.ones(len(groups), 2, dtype=torch.long),
+        "completion_ids": order[:, None].expand(-1, 4).clone(),
+        "completion_mask": (torch.arange(4) <= order[:, None] % 4).long(),
+        "num_items_in_batch": torch.tensor(9),
+    }
+    return [
+        {key: value[i : i + size] if value.dim() else value for key, value in window.items()}
+        for i in range(0, len(groups), size)
+    ]
+
+
+def test_groups_stay_whole_and_rows_survive():
+    groups = [group for group in range(6) for _ in range(4)]
+    batches = shuffled(groups, 8)
+    order = list(dict.fromkeys(torch.cat([batch["group"] for batch in batches]).tolist()))
+    assert order != sorted(order)
+    for result in (keep_groups(batches), sort_by_length(keep_groups(batches), per_update=3)):
+        assert [len(batch["group"].unique()) for batch in result] == [2, 2, 2]
+        for batch in result:
+            assert torch.equal(batch["group"], batch["advantages"].long() // 4)
+            assert torch.equal(batch["prompt_ids"][:, 0], batch["advantages"].long())
+        rows = torch.cat([batch["advantages"] for batch in result])
+        assert sorted(rows.tolist()) == list(range(24))
+    kept = torch.cat([batch["group"] for batch in keep_groups(batches)])
+    assert list(dict.fromkeys(kept.tolist())) == order
+
+
+MICRO = ["trainer.updates_per_window=1", "trainer.micro_batch_size=4", "trainer.beta=0.05"]
+
+
+WAYS = {
+    "cache": ["trainer.shared_prompts=cache"],
+    "packed": ["trainer.shared_prompts=packed"],
+    "checkpointing": ["trainer.activation_checkpointing=true"],
+}
+
+
+@pytest.mark.parametrize("micro_batch", ["null", "4"])
+def test_a_run_of_the_trainer_is_trls(tmp_path: Path, micro_batch: str):
+    """Sharing changes a run by rounding only, and computes fewer positions."""
+    rows, positions, scoring = {}, {}, {}
+    for name, settings in {"off": ["trainer.shared_prompts=off"], **WAYS}.items():
+        config = small(
+            *MICRO, f"trainer.micro_batch_size={micro_batch}", "budget.limit=3", *settings
+        )
+        trainer, notebook = trainer_of(config, tmp_path / name)
+        computed = count_positions(trainer)
+        trainer.train()
+        rows[name], positions[name] = notebook.rows, sum(computed)
+        scoring[name] = trainer.scoring
+    assert scoring == {
+        "off": "TRL: shared_prompts=off",
+        "cache": "shared prompts: cache",
+        "packed": "shared prompts: packed",
+        "checkpointing": "shared prompts: packed",
+    }
+    # TRL averages entropy and KL over micro-batches, so they know which rows were together.
+    close = ["grad_norm"] if micro_batch == "4" else ["grad_norm", "entropy", "kl"]
+    for name in WAYS:
+        assert positions[name] < 0.75 * positions["off"]
+        for ours, theirs in zip(rows[name], rows["off"], strict=True):
+            assert ours.keys() == theirs.keys()
+            for key in ours:
+                if key in close:
+                    assert ours[key] == pytest.approx(theirs[key], rel=1e-4, abs=1e-8), key
+                elif key.startswith(("train/", "recycle/", "compute/")) and key != "compute/flops":
+                    assert ours[key] == theirs[key], key
+
+
+def count_positions(trainer: SparkGRPOTrainer) -> list[int]:
+    """Positions of each training pass through the model's layers."""
+    found: list[int] = []
+
+    def note(_module, _args, output):
+        if torch.is_grad_enabled():
+            found.append(output.shape[0] * output.shape[1])
+
+    trainer.model.get_input_embeddings().register_forward_hook(note)
+    return found
+
+
+def test_groups_are_in_one_micro_batch(tmp_path: Path):
+    config = small(*MICRO, "budget.limit=2", "schedule=alternate")
+    trainer, _ = trainer_of(config, tmp_path)
+    seen = []
+    compute = trainer._compute_loss
+
+    def note(model, inputs):
+        seen.append(len(inputs["group"].unique()))
+        return compute(model, inputs)
+
+    trainer._compute_loss = note
+    trainer.train()
+    assert len(seen) == 8 and set(seen) == {1}
+
+
+@pytest.mark.parametrize("way", ["cache", "packed"])
+@pytest.mark.parametrize("objective", ["schedule=alternate", "schedule=mixed"])
+def test_a_resumed_open_window_is_exact(tmp_path: Path, objective: str, way: str):
+    config = small(
+        objective,
+        f"trainer.shared_prompts={way}",
+        "trainer.updates_per_window=2",
+        "trainer.num_iterations=2",
+        "trainer.micro_batch_size=4",
+        "budget.limit=9",
+        "trainer.save_every=6",
+    )
+    whole, expected = trainer_of(config, tmp_path / "whole")
+    whole.train()
+    resumed, found = trainer_of(config, tmp_path / "resumed")
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole/checkpoints/checkpoint-6"))
+    assert len(expected.rows) == 9 and found.rows == expected.rows[6:]
+    for left, right in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(left, right)
+
+
+def test_falling_back_is_said_and_another_way_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    dropout = ["model/lora=default", "model.lora.dropout=0.1"]
+    with caplog.at_level(logging.WARNING):
+        trainer, _ = trainer_of(small(*dropout, "budget.limit=1"), tmp_path)
+    assert trainer.scoring.startswith("TRL: dropout")
+    said = [r.message for r in caplog.records if r.name == "spark_lab.training.trainer"]
+    assert len(said) == 1 and "dropout" in said[0]
+    trainer.train()
+    for way in ("cache", "packed"):
+        with pytest.raises(UserError, match=f"{way}, but dropout"):
+            trainer_of(small(*dropout, f"trainer.shared_prompts={way}"), tmp_path)
+    with pytest.raises(UserError, match="cache, but activation checkpointing"):
+        trainer_of(
+            small("trainer.activation_checkpointing=true", "trainer.shared_prompts=cache"), tmp_path
+        )
