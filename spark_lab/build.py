@@ -20,6 +20,8 @@ from spark_lab.models.load import context_length, load_model
 from spark_lab.objectives import Objective, Solve, build_objectives
 from spark_lab.recycling.buffer import RecycleBuffer
 from spark_lab.recycling.recycler import Recycler
+from spark_lab.rewards import Labels, SelfJudge
+from spark_lab.rewards.labels import check_enough
 from spark_lab.schema import Config
 from spark_lab.tasks import Task, build_task
 from spark_lab.training.arguments import clock_rows, grpo_config
@@ -28,7 +30,8 @@ from spark_lab.training.loop import SparkLoop
 from spark_lab.training.meter import Budget, ComputeMeter, ModelCost
 from spark_lab.training.mix import Mix
 from spark_lab.training.schedule import Schedule
-from spark_lab.training.stream import PromptStream
+from spark_lab.training.slow_judge import SlowJudge
+from spark_lab.training.stream import AnchoredStream, PromptStream
 from spark_lab.training.trainer import SparkGRPOTrainer
 
 # Added to the seed of the questions that are solved for judging only: an order of their own.
@@ -82,6 +85,7 @@ def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOT
         system_prompt=config.model.system_prompt,
         sort_micro_batches=config.schedule.kind == "mixed" and bool(objectives),
         shared_prompts=config.trainer.shared_prompts,
+        slow_judge=_slow_judge(config),
         processing_class=tokenizer,
         peft_config=_lora(config),
     )
@@ -107,19 +111,44 @@ def _build_loop(
         ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
         return len(ids) <= room
 
-    per_window = config.trainer.prompts_per_window
+    labels = Labels(config.reward, len(task.train), seed=config.seed)
+    judge = config.reward.self_judge
+    check_enough(labels, config, recycles=bool(objectives))
     return SparkLoop(
         task.train,
         Solve(config.model.templates, config.task.verifier),
         objectives,
+        labels=labels,
+        self_judge=judge and SelfJudge(judge, seed=config.seed, fits=fits),
         schedule=schedule,
         mix=mix,
-        stream=PromptStream(len(task.train), per_window, config.seed),
-        extra_stream=PromptStream(len(task.train), per_window, config.seed + _OTHER_ORDER),
+        stream=_stream(config, labels, len(task.train)),
+        extra_stream=_labelled(config, labels, config.seed + _OTHER_ORDER),
         recycler=Recycler(config.recycle, objectives, seed=config.seed, fits=fits),
         buffer=RecycleBuffer(objectives, config.recycle),
         group_size=config.trainer.group_size,
     )
+
+
+def _stream(config: Config, labels: Labels, questions: int) -> PromptStream | AnchoredStream:
+    """All questions where the policy may judge itself, else those with a label alone."""
+    judge = config.reward.self_judge
+    if judge is None:
+        return _labelled(config, labels, config.seed)
+    stream = PromptStream(range(questions), config.trainer.prompts_per_window, config.seed)
+    if judge.anchor == 0:
+        return stream
+    return AnchoredStream(stream, labels.known, judge.anchor, config.seed)
+
+
+def _labelled(config: Config, labels: Labels, seed: int) -> PromptStream:
+    known = labels.known
+    return PromptStream(known, min(config.trainer.prompts_per_window, len(known) or 1), seed)
+
+
+def _slow_judge(config: Config) -> SlowJudge | None:
+    judge = config.reward.self_judge
+    return SlowJudge(judge) if judge is not None and judge.judge != "current" else None
 
 
 def build_evaluator(config: Config, folder: Path) -> Evaluator:

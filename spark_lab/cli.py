@@ -11,7 +11,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import NoReturn
 
-from spark_lab.errors import UserError, unknown
+from spark_lab.errors import Collapse, UserError, unknown
 
 # Command, the function that handles the words after it, and what it is for.
 COMMANDS = {
@@ -31,6 +31,7 @@ COMMANDS = {
 }
 
 INTERRUPTED = 130
+FAILED = 1
 BAD_INPUT = 2
 
 
@@ -125,6 +126,9 @@ def _job(node) -> None:
 
 
 def _refuse(error: UserError) -> NoReturn:
+    if isinstance(error, Collapse):
+        print(f"stopped before the end of the budget\n\n{error}", file=sys.stderr)
+        sys.exit(FAILED)
     count = len(error.problems)
     print(f"{count} problem{'s' if count > 1 else ''} with the input\n\n{error}", file=sys.stderr)
     sys.exit(BAD_INPUT)

@@ -28,6 +28,10 @@ class UserError(Exception):
         self.problems = problems
 
 
+class Collapse(UserError):
+    """A run has ended itself before its budget, as going on would teach nothing. Exit code 1."""
+
+
 def unknown(where: str, got: str, known: Iterable[str], prefix: str = "") -> Problem:
     """A name that isn't one of `known`, with the nearest one; `prefix` makes it typeable."""
     known = list(known)

@@ -24,6 +24,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "recycle.label_balance": ("none", "half", "prior"),
     "recycle.take": ("shares", "fifo"),
     "recycle.order": ("oldest", "newest", "hardest"),
+    "reward.self_judge.kind": ("pointwise", "pairwise"),
+    "reward.self_judge.material": ("answer", "working"),
+    "reward.self_judge.judge": ("current", "ema", "snapshot"),
     "schedule.kind": ("joint", "alternate", "mixed"),
     "task.verifier": ("exact", "numeric", "math"),
     "model.dtype": ("auto", "float32", "bfloat16"),
@@ -38,6 +41,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 _LISTS: dict[str, tuple[str, ...]] = {
     "objective.pointwise.forms": ("yes_no", "a_b"),
     "objective.reflect.forms": ("told_wrong", "verify_first"),
+    "reward.self_judge.forms": ("yes_no", "a_b"),
 }
 # In interval notation: [ and ] include the end, ( and ) leave it out.
 _RANGES = {
@@ -56,6 +60,16 @@ _RANGES = {
     "recycle.capacity": "[1, inf)",
     "recycle.max_age": "[1, inf)",
     "recycle.max_prompt_tokens": "[1, inf)",
+    "reward.false_positive": "[0, 1]",
+    "reward.false_negative": "[0, 1]",
+    "reward.labelled": "[0, 1]",
+    "reward.self_judge.judgements": "[1, inf)",
+    "reward.self_judge.anchor": "[0, 1)",
+    "reward.self_judge.ema_decay": "(0, 1)",
+    "reward.self_judge.refresh": "[1, inf)",
+    "reward.self_judge.stop_after": "[0, inf)",
+    "reward.self_judge.max_gap": "(0, 1]",
+    "reward.self_judge.same_verdict": "(0.5, 1]",
     "schedule.fraction": "(0, 1)",
     "schedule.judge_every": "[1, inf)",
     "schedule.judge_items": "[1, inf)",

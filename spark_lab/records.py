@@ -7,19 +7,26 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question with a verifiable answer. `index` is its row in the task's split."""
+    """A question with a verifiable answer, or None where the learner may not know it.
+
+    `index` is its row in the task's split.
+    """
 
     index: int
     text: str
-    answer: str
+    answer: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the grader says of one completion: `answer` is None where none could be parsed."""
+    """What the grader says of one completion: `answer` is None where none could be parsed.
+
+    `flipped` says that a noisy verifier turned the true verdict round.
+    """
 
     reward: float
     answer: str | None
+    flipped: bool = False
 
     @property
     def correct(self) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_lab import ranks, runs
-from spark_lab.errors import UserError
+from spark_lab.errors import Collapse, Problem, UserError
 from spark_lab.schema import Config
 
 if TYPE_CHECKING:
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 def run(config: Config, overrides: list[str]) -> None:
     """Train one arm with one seed, or say that it is already done, or resume where it was torn.
 
-    Raises UserError for bad input, before any model is loaded.
+    Raises UserError for bad input, before any model is loaded, and Collapse where the run ended
+    itself: its last evaluation and checkpoint are there, its status is failed.
     """
     if ranks.count() > 1:
         _run_together(config, overrides)
         return
-    opened = runs.open_run(config, overrides)
+    opened = _open(config, overrides)
     if not _said_done(opened):
         _record(opened)
 
@@ -40,7 +41,7 @@ def _run_together(config: Config, overrides: list[str]) -> None:
             nonlocal opened
             if problems:
                 raise UserError(*problems)
-            opened = runs.open_run(config, overrides)
+            opened = _open(config, overrides)
             return opened.resume_step, opened.done
 
         decision = ranks.decided_by_main(decide)
@@ -50,6 +51,31 @@ def _run_together(config: Config, overrides: list[str]) -> None:
                 _follow(follower)
         elif not _said_done(opened):
             _record(opened)
+
+
+def _open(config: Config, overrides: list[str]) -> runs.Run:
+    opened = runs.open_run(config, overrides)
+    try:
+        _refuse_collapsed(opened.folder)
+    except Collapse:
+        opened.close()
+        raise
+    return opened
+
+
+def _refuse_collapsed(folder: Path) -> None:
+    """A run that has collapsed would collapse again."""
+    seen = runs.read_status(folder).get("collapse")
+    if seen is not None:
+        raise Collapse(
+            Problem(
+                f"{folder}: reward.self_judge",
+                seen,
+                "a judge that tells right from wrong",
+                "reward.self_judge.judge=ema, more labelled questions (reward.labelled or"
+                " reward.self_judge.anchor), or reward.self_judge.stop_after=0 to go on regardless",
+            )
+        )
 
 
 def _said_done(opened: runs.Run) -> bool:
@@ -93,6 +119,10 @@ def _train(opened: runs.Run, observer: RunObserver | None) -> None:
         runs.write_env(opened.folder, scoring=trainer.scoring, parameters=parameters)
     _attach(trainer, observer, opened)
     trainer.train(resume_from_checkpoint=opened.resume_checkpoint)
+    seen = trainer.loop.collapse
+    if seen is not None and observer is not None:
+        runs.write_status(opened.folder, collapse=f"{seen}, by step {trainer.state.global_step}")
+        _refuse_collapsed(opened.folder)
 
 
 def _spent(opened: runs.Run) -> bool:

@@ -68,6 +68,30 @@ class RecycleConfig:
 
 
 @dataclass
+class SelfJudgeConfig:
+    kind: str
+    judgements: int
+    material: str
+    templates: str
+    forms: list[str]
+    anchor: float
+    judge: str
+    ema_decay: float
+    refresh: int
+    stop_after: int
+    max_gap: float
+    same_verdict: float
+
+
+@dataclass
+class RewardConfig:
+    false_positive: float
+    false_negative: float
+    labelled: float
+    self_judge: Optional[SelfJudgeConfig] = None
+
+
+@dataclass
 class ScheduleConfig:
     kind: str
     fraction: float
@@ -193,6 +217,7 @@ class QuestionConfig:
 class Config:
     objective: ObjectiveConfig
     recycle: RecycleConfig
+    reward: RewardConfig
     schedule: ScheduleConfig
     task: TaskConfig
     model: ModelConfig

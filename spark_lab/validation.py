@@ -9,6 +9,7 @@ from pathlib import Path
 from spark_lab import compatibility, limits, prompts, tasks, trl_fields
 from spark_lab.errors import Problem
 from spark_lab.models.load import check_model_path, resolve_path
+from spark_lab.rewards import rules as reward_rules
 from spark_lab.schema import Config
 
 
@@ -17,6 +18,7 @@ def check(config: Config) -> list[Problem]:
     problems = limits.check(config)
     if not problems:  # the rules below would repeat or misread a value that is already wrong
         problems += compatibility.check(config)
+        problems += reward_rules.check(config, list(compatibility.active(config.objective)))
         problems += _check_batches(config)
     problems += trl_fields.check(config.trainer.grpo)
     problems += tasks.check_task(config.task)
@@ -106,6 +108,8 @@ def _check_templates(config: Config) -> list[Problem]:
     users |= {
         f"objective.{n}": s.templates for n, s in compatibility.active(config.objective).items()
     }
+    if config.reward.self_judge is not None:
+        users["reward.self_judge"] = config.reward.self_judge.templates
     problems = []
     for name in dict.fromkeys(users.values()):
         keys = [f"{key}.templates" for key, used in users.items() if used == name]

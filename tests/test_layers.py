@@ -20,7 +20,17 @@ LAYERS = [
     {"preflight"},
     {"config"},
     {"mistakes", "plugins", "validation"},
-    {"objectives", "recycling", "runs", "tasks", "models", "limits", "trl_fields", "compatibility"},
+    {
+        "objectives",
+        "recycling",
+        "rewards",
+        "runs",
+        "tasks",
+        "models",
+        "limits",
+        "trl_fields",
+        "compatibility",
+    },
     {"answers", "prompts", "durable", "ranks"},
     {"schema", "records", "errors"},
 ]

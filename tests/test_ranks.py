@@ -23,6 +23,14 @@ SCHEDULES = {
         "trainer.updates_per_window=2",
         "trainer.num_iterations=2",
     ],
+    "self-judge": [
+        "trainer.prompts_per_window=3",
+        "reward=self_judge",
+        "reward.labelled=0.5",
+        "reward.false_negative=0.3",
+        "reward.self_judge.kind=pairwise",
+        "reward.self_judge.judge=ema",
+    ],
 }
 
 

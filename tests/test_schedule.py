@@ -29,7 +29,7 @@ def schedule(kind: str, size: int, *, active=True, source="on_policy", **setting
 def plans(plan: Schedule, waiting: RecycleBuffer, count: int, *, size=4, gain=0) -> list[str]:
     """What the windows hold: q question, i item, x a question of an extra window. `gain` items
     come in after each extra window."""
-    streams, words = [PromptStream(100, size, seed) for seed in (0, 1)], []
+    streams, words = [PromptStream(range(100), size, seed) for seed in (0, 1)], []
     for window in range(count):
         one = plan.plan(*streams, waiting, SHARES)
         assert len(one.sources) == size
@@ -42,15 +42,15 @@ def plans(plan: Schedule, waiting: RecycleBuffer, count: int, *, size=4, gain=0)
 def test_the_stream_asks_in_the_order_of_trl_over_several_epochs():
     sampler = RepeatSampler(range(23), mini_repeat_count=1, batch_size=4, seed=7)
     expected = [index for _ in range(4) for index in sampler]
-    stream = PromptStream(23, 4, seed=7)
+    stream = PromptStream(range(23), 4, seed=7)
     assert [index for _ in range(20) for index in stream.take(4)] == expected[:80]
 
 
 @pytest.mark.parametrize("asked", [0, 3, 20, 47])
 def test_a_restored_stream_goes_on_where_it_was(asked):
-    stream = PromptStream(23, 4, seed=7)
+    stream = PromptStream(range(23), 4, seed=7)
     stream.take(asked)
-    restored = PromptStream(23, 4, seed=7)
+    restored = PromptStream(range(23), 4, seed=7)
     restored.take(9)
     restored.load_state_dict(json.loads(json.dumps(stream.state_dict())))
     assert restored.take(60) == stream.take(60)
@@ -124,7 +124,7 @@ def test_an_extra_window_that_gives_nothing_is_not_repeated_at_once():
 
 def test_the_same_questions_are_trained_on_whatever_the_schedule():
     def solved(plan: Schedule, waiting: RecycleBuffer) -> list[int]:
-        streams = [PromptStream(100, 4, seed) for seed in (0, 1)]
+        streams = [PromptStream(range(100), 4, seed) for seed in (0, 1)]
         made = [plan.plan(*streams, waiting, SHARES) for _ in range(40)]
         return [s for one in made if not one.extra for s in one.sources if isinstance(s, int)]
 

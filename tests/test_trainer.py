@@ -135,6 +135,15 @@ SCHEDULES = {
         "trainer.beta=0.05",
     ],
     "joint, LoRA": ["schedule=joint", "model/lora=default"],
+    "joint, a slow self-judge with an anchor": [
+        "schedule=joint",
+        "reward=self_judge",
+        "reward.labelled=0.5",
+        "reward.false_positive=0.2",
+        "reward.self_judge.judgements=2",
+        "reward.self_judge.judge=ema",
+        "reward.self_judge.anchor=0.6",
+    ],
     "alternate, TRL's scoring": ["schedule=alternate", "trainer.shared_prompts=off"],
 }
 

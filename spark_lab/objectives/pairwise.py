@@ -13,6 +13,7 @@ class Pairwise:
     """A right and a wrong rollout of one group are shown; a fair coin decides which comes first."""
 
     name = "pairwise"
+    asks_the_verifier = False
     form = "pair"
 
     def __init__(self, config: PairwiseConfig):

@@ -16,6 +16,7 @@ class Pointwise:
     """
 
     name = "pointwise"
+    asks_the_verifier = False
 
     def __init__(self, config: PointwiseConfig):
         self.config = config

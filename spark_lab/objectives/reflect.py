@@ -17,6 +17,7 @@ class Reflect:
     """
 
     name = "reflect"
+    asks_the_verifier = True
 
     def __init__(self, config: ReflectConfig, verifier: str):
         self.config = config

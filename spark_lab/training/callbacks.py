@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from spark_lab import ranks
-from spark_lab.training.loop import GradedGroup, SparkLoop
+from spark_lab.training.graded import GradedGroup
+from spark_lab.training.loop import SparkLoop
 from spark_lab.training.meter import Budget, ComputeMeter
 from spark_lab.training.rollouts import rollout_rows
 
@@ -65,7 +66,7 @@ class Recorder(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        last = self._budget.fraction(self._meter) >= 1.0
+        last = self._budget.fraction(self._meter) >= 1.0 or self._loop.collapse is not None
         if last:
             control.should_training_stop = control.should_save = True
         if last or (self._eval_every and state.global_step % self._eval_every == 0):

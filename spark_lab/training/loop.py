@@ -3,6 +3,7 @@
     plan       questions and recycled items become the groups of a window
     (sample)   the trainer draws G completions for each group
     grade      the verifier, or the known label, says what each one is worth
+    (judge)    where no label is known, the policy may be asked what its own answers are worth
     absorb     groups that solved a question (or reflected on one) are recycled into new items
 
 Everything here is replicated on every rank: the same calls in the same order leave the same state,
@@ -14,46 +15,25 @@ from __future__ import annotations
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from spark_lab.objectives import Objective, Solve
 from spark_lab.records import Group, Item, Question, Rollout, Verdict
 from spark_lab.recycling.buffer import RecycleBuffer
 from spark_lab.recycling.recycler import Harvest, Recycler
+from spark_lab.rewards import Labels, SelfJudge
+from spark_lab.training.graded import GradedGroup, Sample, objective_metrics
 from spark_lab.training.mix import Mix
+from spark_lab.training.reward_metrics import reward_metrics
 from spark_lab.training.schedule import Schedule, Source, Window
 from spark_lab.training.stream import PromptStream
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One graded completion, as every rank gets to know it. Lengths are in tokens."""
-
-    text: str
-    verdict: Verdict
-    prompt_length: int
-    length: int
-    truncated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class GradedGroup:
-    """The samples of one source in one window. `label` is what a correct one answers.
-
-    `extra`: sampled for judging only (see `training.schedule`).
-    """
-
-    source: Source
-    window: int
-    prompt: str
-    label: str
-    samples: tuple[Sample, ...]
-    extra: bool
-
-
 class SparkLoop:
-    """Plans windows, grades their completions and recycles them."""
+    """Plans windows, grades their completions and recycles them.
+
+    `questions` hold all answers; what the learner may know of them goes through `labels`.
+    """
 
     def __init__(
         self,
@@ -61,6 +41,8 @@ class SparkLoop:
         solve: Solve,
         objectives: Mapping[str, Objective],
         *,
+        labels: Labels,
+        self_judge: SelfJudge | None,
         schedule: Schedule,
         mix: Mix,
         stream: PromptStream,
@@ -69,7 +51,10 @@ class SparkLoop:
         buffer: RecycleBuffer,
         group_size: int,
     ):
-        self._questions = questions
+        self._questions = labels.hide(questions)
+        self._answered = questions
+        self._labels = labels
+        self._self_judge = self_judge
         self._solve = solve
         self._objectives = objectives
         self._schedule = schedule
@@ -102,15 +87,60 @@ class SparkLoop:
             return self._solve.prompt(self._questions[source])
         return source.prompt
 
-    def _label(self, source: Source) -> str:
-        return self._questions[source].answer if isinstance(source, int) else source.label
+    def _label(self, source: Source) -> str | None:
+        return self._answered[source].answer if isinstance(source, int) else source.label
 
-    def grade(self, group: int, text: str) -> Verdict:
-        """The verdict on one completion of the open window's group number `group`."""
+    def grade(self, group: int, text: str, place: int = 0) -> Verdict:
+        """The learner's verdict on completion number `place` of the open window's group."""
         source = self._plan.sources[group]
         if isinstance(source, int):
-            return self._solve.grade(self._questions[source], text)
-        return self._objectives[source.objective].grade(source, text)
+            verdict = self._solve.grade(self._questions[source], text)
+        else:
+            verdict = self._objectives[source.objective].grade(source, text)
+        if not self._verifies(source):
+            return verdict
+        return self._labels.seen(verdict, self._window, group, place)
+
+    def audit(self, group: int, text: str) -> bool | None:
+        """Whether a completion of a question without a label is right; None of any other."""
+        source = self._plan.sources[group]
+        if not self._hides(source):
+            return None
+        return self._solve.grade(self._answered[source], text).correct
+
+    def _verifies(self, source: Source) -> bool:
+        if isinstance(source, int):
+            return not self._hides(source)
+        return self._objectives[source.objective].asks_the_verifier
+
+    def _hides(self, source: Source) -> bool:
+        return isinstance(source, int) and self._questions[source].answer is None
+
+    @property
+    def judges_itself(self) -> bool:
+        return self._self_judge is not None
+
+    def ask(self, samples: Sequence[Sample]) -> list[str]:
+        """The judge prompts about all samples of the open window that no verifier can grade."""
+        size, sources = self._group_size, self._plan.sources
+        return self._self_judge.ask(
+            [
+                self._group(samples[number * size : (number + 1) * size], sources[number])
+                for number in self._ungraded()
+            ]
+        )
+
+    def judge(self, completions: Sequence[str]) -> dict[int, list[float]]:
+        """The rewards of each such group, from the completions of `ask`'s prompts."""
+        return dict(zip(self._ungraded(), self._self_judge.rewards(completions), strict=True))
+
+    def _ungraded(self) -> list[int]:
+        return [group for group, source in enumerate(self._plan.sources) if self._hides(source)]
+
+    @property
+    def collapse(self) -> str | None:
+        """What was seen, where the run's own judge has become useless; then the run must end."""
+        return self._self_judge.collapse() if self._self_judge is not None else None
 
     def loss_weight(self, group: int) -> float:
         """Factor on the advantages of a group: 1 for questions, else the objective's weight."""
@@ -126,6 +156,7 @@ class SparkLoop:
                 self._window,
                 self._prompt(source),
                 self._label(source),
+                self._verifies(source),
                 tuple(samples[i * size : (i + 1) * size]),
                 self._plan.extra,
             )
@@ -134,11 +165,24 @@ class SparkLoop:
         for group in graded:
             if isinstance(group.source, Item):
                 self._ages.append(self._window - group.source.window)
-                rewards = [sample.verdict.reward for sample in group.samples]
-                self._mix.learn(group.source.objective, rewards)
+                self._mix.learn(group.objective, group.rewards)
         self._graded += graded
+        self._watch(graded)
         self._recycle(graded)
         self._window += 1
+
+    def _watch(self, graded: Sequence[GradedGroup]) -> None:
+        """Let the guard compare the policy's rewards with the verifier's in the same window."""
+        if self._self_judge is None:
+            return
+        solved = [group for group in graded if isinstance(group.source, int)]
+        rewards = {
+            verified: [
+                one for group in solved if group.verified is verified for one in group.rewards
+            ]
+            for verified in (True, False)
+        }
+        self._self_judge.close(own=rewards[False], verified=rewards[True])
 
     def _recycle(self, graded: Sequence[GradedGroup]) -> None:
         if not self._objectives:
@@ -146,9 +190,10 @@ class SparkLoop:
         solved, reflections = [], []
         for group in graded:
             if isinstance(group.source, int):
-                solved.append(self._group(group, group.source))
-            elif group.source.objective == "reflect" and not group.source.chained:
-                reflections.append(self._group(group, group.source.question))
+                if group.verified:
+                    solved.append(self._group(group.samples, group.source))
+            elif group.objective == "reflect" and not group.source.chained:
+                reflections.append(self._group(group.samples, group.source.question))
         harvest = Harvest()
         if self._recycler.takes(extra=self._plan.extra):
             harvest = self._recycler.recycle(solved, self._window)
@@ -160,8 +205,8 @@ class SparkLoop:
         self._counts["extra_rollouts"] += self._plan.extra * len(graded) * self._group_size
         self._counts.update({f"dropped_{w}": n for w, n in (harvest.dropped + left).items()})
 
-    def _group(self, group: GradedGroup, question: int) -> Group:
-        rollouts = tuple(Rollout(sample.text, sample.verdict) for sample in group.samples)
+    def _group(self, samples: Sequence[Sample], question: int) -> Group:
+        rollouts = tuple(Rollout(sample.text, sample.verdict) for sample in samples)
         return Group(self._questions[question], rollouts)
 
     def drain(self) -> tuple[dict[str, float], list[GradedGroup]]:
@@ -170,12 +215,14 @@ class SparkLoop:
         by_objective: dict[str, list[GradedGroup]] = defaultdict(list)
         for group in self._graded:
             if not group.extra:
-                by_objective[_name(group.source)].append(group)
+                by_objective[group.objective].append(group)
         for name in ("solve", *self._objectives):
             if by_objective[name]:
-                metrics |= _objective_metrics(name, by_objective[name])
+                metrics |= objective_metrics(name, by_objective[name])
         if self._objectives and self._graded:
             metrics |= self._recycle_metrics() | self._mix.metrics()
+        tally = None if self._self_judge is None else self._self_judge.drain()
+        metrics |= reward_metrics(self._graded, self._labels, tally)
         graded, self._graded = self._graded, []
         self._counts.clear()
         self._ages.clear()
@@ -203,7 +250,8 @@ class SparkLoop:
         return metrics
 
     def state_dict(self) -> dict[str, Any]:
-        return {
+        judge = {} if self._self_judge is None else {"self_judge": self._self_judge.state_dict()}
+        return judge | {
             "window": self._window,
             "schedule": self._schedule.state_dict(),
             "mix": self._mix.state_dict(),
@@ -221,24 +269,5 @@ class SparkLoop:
         self._extra_stream.load_state_dict(state["extra_stream"])
         self._recycler.load_state_dict(state["recycler"])
         self._buffer.load_state_dict(state["buffer"])
-
-
-def _name(source: Source) -> str:
-    return "solve" if isinstance(source, int) else source.objective
-
-
-def _objective_metrics(name: str, groups: Sequence[GradedGroup]) -> dict[str, float]:
-    """Reward statistics over samples; `zero_std_fraction` over groups (no gradient in those)."""
-    samples = [sample for group in groups for sample in group.samples]
-    rewards = [sample.verdict.reward for sample in samples]
-    flat = [len({sample.verdict.reward for sample in group.samples}) == 1 for group in groups]
-    values = {
-        "reward_mean": statistics.fmean(rewards),
-        "reward_std": statistics.pstdev(rewards),
-        "zero_std_fraction": statistics.fmean(flat),
-        "parse_failure_rate": statistics.fmean(not sample.verdict.parsed for sample in samples),
-        "truncated_fraction": statistics.fmean(sample.truncated for sample in samples),
-        "count": len(samples),
-        "length": statistics.fmean(sample.length for sample in samples),
-    }
-    return {f"train/{name}/{key}": value for key, value in values.items()}
+        if self._self_judge is not None:
+            self._self_judge.load_state_dict(state["self_judge"])

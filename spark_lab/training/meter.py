@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +87,12 @@ class ComputeMeter:
         self.generated_tokens += generated
         self.trained_tokens += generated * iterations
         self.flops += passes * sum(cost.forward_flops(0, sum(length)) for length in lengths)
+
+    def add_samples(self, cost: ModelCost, lengths: Sequence[tuple[int, int]]) -> None:
+        """Count completions that are only read, such as judgements: one forward each, no training."""
+        self.rollouts += len(lengths)
+        self.generated_tokens += sum(completion for _, completion in lengths)
+        self.flops += sum(cost.forward_flops(0, sum(length)) for length in lengths)
 
     def row(self) -> dict[str, float]:
         return {f"compute/{name}": value for name, value in asdict(self).items()}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from spark_lab.training.loop import GradedGroup
+from spark_lab.training.graded import GradedGroup
 
 
 def rollout_rows(group: GradedGroup, index: int, step: int) -> list[dict[str, Any]]:
-    """One row for each sample of the group; `group` numbers the groups of the step."""
+    """One row for each sample of the group; `group` numbers the groups of the step.
+
+    `label` and `correct` are the truth, `reward` is what the learner was told.
+    """
     source = group.source
     if isinstance(source, int):
         origin = {"objective": "solve", "form": None, "material": None, "question": source}
@@ -35,7 +38,7 @@ def rollout_rows(group: GradedGroup, index: int, step: int) -> list[dict[str, An
             "completion": sample.text,
             "answer": sample.verdict.answer,
             "reward": sample.verdict.reward,
-            "correct": sample.verdict.correct,
+            "correct": sample.right,
             "parsed": sample.verdict.parsed,
             "tokens": sample.length,
             "truncated": sample.truncated,

@@ -35,6 +35,8 @@ def save_state(trainer: SparkGRPOTrainer, folder: str) -> None:
             "meter": trainer.meter.state_dict(),
         }
         (path / STATE).write_text(json.dumps(state))
+        if trainer.slow_judge is not None:
+            trainer.slow_judge.save(path)
     if open_window:
         _save_window(trainer._buffered_inputs, path, trainer.args.process_index)
 
@@ -54,6 +56,8 @@ def load_state(trainer: SparkGRPOTrainer, folder: str) -> None:
     trainer._step = state["micro_step"]
     trainer.loop.load_state_dict(state["loop"])
     trainer.meter.load_state_dict(state["meter"])
+    if trainer.slow_judge is not None:
+        trainer.slow_judge.load(path)
     if state["open_window"]:
         device = trainer.accelerator.device
         trainer._buffered_inputs = _load_window(path, trainer.args.process_index, device)

@@ -28,6 +28,7 @@ completions are graded; the data loader is only a clock, since the loop draws it
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -39,12 +40,15 @@ from trl import GRPOConfig, GRPOTrainer
 
 from spark_lab.errors import Problem, UserError
 from spark_lab.models.chat import messages
+from spark_lab.training import judging
 from spark_lab.training import shared_prompts as sharing
+from spark_lab.training.graded import Sample
 from spark_lab.training.learning_rate import LearningRate
-from spark_lab.training.loop import Sample, SparkLoop
+from spark_lab.training.loop import SparkLoop
 from spark_lab.training.meter import ComputeMeter, ModelCost
 from spark_lab.training.microbatches import keep_groups, sort_by_length
 from spark_lab.training.shared_prompts.trial import attempt
+from spark_lab.training.slow_judge import SlowJudge
 from spark_lab.training.state import load_state, save_state
 
 _log = logging.getLogger(__name__)
@@ -56,7 +60,8 @@ class SparkGRPOTrainer(GRPOTrainer):
     `args.generation_batch_size` rows make one window of whole groups; groups may be split over
     ranks. `clock` is the number of rows of the dummy data set (see `training.arguments`).
     `shared_prompts`: auto, cache or packed share prompts where that is exact, off never does;
-    `scoring` says in words which way log-probabilities are computed.
+    `scoring` says in words which way log-probabilities are computed. `slow_judge` has the weights
+    that judge where the policy's own verdict is its reward; None: the current ones do.
     """
 
     def __init__(
@@ -72,19 +77,24 @@ class SparkGRPOTrainer(GRPOTrainer):
         system_prompt: str | None = None,
         sort_micro_batches: bool = False,
         shared_prompts: str = "off",
+        slow_judge: SlowJudge | None = None,
         **kwargs: Any,
     ):
         self.loop = loop
         self.meter = meter
-        self._cost = cost
+        self.cost = cost
         self._learning_rate = learning_rate
-        self._system_prompt = system_prompt
+        self.system_prompt = system_prompt
         self._sort_micro_batches = sort_micro_batches
         self._local: list[Sample] = []
         ticks = Dataset.from_dict({"prompt": [""] * clock})
         super().__init__(
             model=model, args=args, reward_funcs=[self.verifier], train_dataset=ticks, **kwargs
         )
+        self.slow_judge = slow_judge
+        if slow_judge is not None:
+            slow_judge.begin(self.model)
+            self.add_callback(slow_judge)
         self._sharing: str | None = None
         self.scoring = self._choose_scoring(shared_prompts)
 
@@ -130,14 +140,18 @@ class SparkGRPOTrainer(GRPOTrainer):
         completions: list[list[dict[str, str]]],
         completion_ids: list[list[int]],
         group: list[int],
+        place: list[int],
         **_: Any,
     ) -> list[float]:
         """TRL's reward function: grade this rank's rows, and keep what was seen for `absorb`."""
-        for turns, ids, index in zip(completions, completion_ids, group, strict=True):
-            text = turns[0]["content"]
+        for turns, ids, *where in zip(completions, completion_ids, group, place, strict=True):
+            text, (number, member) = turns[0]["content"], where
             truncated = ids[-1] not in self.eos_token_ids
-            verdict = self.loop.grade(index, text)
-            self._local.append(Sample(text, verdict, 0, len(ids), truncated))
+            verdict = self.loop.grade(number, text, member)
+            hidden = self.loop.audit(number, text)
+            self._local.append(Sample(text, verdict, 0, len(ids), truncated, hidden))
+        if self.loop.judges_itself:
+            self._local = judging.judged(self, self._local, list(zip(group, place, strict=True)))
         return [sample.verdict.reward for sample in self._local]
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -145,25 +159,29 @@ class SparkGRPOTrainer(GRPOTrainer):
         while self.loop.extra:
             self._absorb(window)
             window = self._sample_window(len(inputs))
-        groups = self._groups(len(inputs))
+        groups = [group for group, _ in self._places(len(inputs))]
         self._weigh(window["advantages"], groups)
         self._absorb(window)
         if self._sharing:
             window["group"] = torch.tensor(groups, device=self.accelerator.device)
         return window
 
-    def _groups(self, rows: int) -> list[int]:
-        """The number of the group that each of this rank's rows belongs to."""
+    def _places(self, rows: int) -> list[tuple[int, int]]:
+        """Each of this rank's rows as (number of its group, number in its group)."""
         first_row = self.accelerator.process_index * rows
-        return [(first_row + row) // self.num_generations for row in range(rows)]
+        return [divmod(first_row + row, self.num_generations) for row in range(rows)]
 
     def _sample_window(self, rows: int) -> dict[str, Any]:
         prompts = self.loop.plan()
         self._local = []
         return super()._generate_and_score_completions(
             [
-                {"prompt": messages(prompts[group], self._system_prompt), "group": group}
-                for group in self._groups(rows)
+                {
+                    "prompt": messages(prompts[group], self.system_prompt),
+                    "group": group,
+                    "place": place,
+                }
+                for group, place in self._places(rows)
             ]
         )
 
@@ -175,13 +193,13 @@ class SparkGRPOTrainer(GRPOTrainer):
     def _absorb(self, window: dict[str, Any]) -> None:
         prompt_lengths = window["prompt_mask"].sum(1).tolist()
         local = [
-            Sample(sample.text, sample.verdict, prompt_length, sample.length, sample.truncated)
+            replace(sample, prompt_length=prompt_length)
             for sample, prompt_length in zip(self._local, prompt_lengths, strict=True)
         ]
         samples = gather_object(local)
         self.loop.absorb(samples)
         self.meter.add_window(
-            self._cost,
+            self.cost,
             [(sample.prompt_length, sample.length) for sample in samples],
             iterations=0 if self.loop.extra else self.num_iterations,
             scoring_passes=sum(

@@ -1,0 +1,57 @@
+"""What a reward may not be combined with, and why. Before torch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spark_lab.errors import Problem
+from spark_lab.schema import Config
+
+
+def check(config: Config, objectives: Sequence[str]) -> list[Problem]:
+    """Contradictions between the reward, the objectives that are on, and the rest."""
+    return [*_check_labelled(config, objectives), *_check_judge(config)]
+
+
+def _check_labelled(config: Config, objectives: Sequence[str]) -> list[Problem]:
+    reward, judge, key = config.reward, config.reward.self_judge, "reward.labelled"
+    if judge is None:
+        known, size = _labelled(config), config.trainer.prompts_per_window
+        if reward.labelled == 0 or (known is not None and known < size):
+            got = f"{reward.labelled}: {known or 0} labelled questions for windows of {size}"
+            expected = "a window's questions, as unlabelled ones are left out"
+            fix = "a larger reward.labelled, or reward=self_judge"
+            return [Problem(key, got, expected, fix)]
+    elif reward.labelled == 1:
+        got = "1 with reward=self_judge, which leaves no question to judge"
+        fix = "reward.labelled=0.25, or reward=verifier"
+        return [Problem(key, got, "some questions without a label", fix)]
+    elif objectives and _labelled(config) == 0:
+        got = f"{reward.labelled} with objective {'+'.join(objectives)}: no labelled question"
+        fix = "reward.labelled=0.25, or objective=none"
+        return [Problem(key, got, "labelled questions, as no others are recycled", fix)]
+    return []
+
+
+def _check_judge(config: Config) -> list[Problem]:
+    judge, problems = config.reward.self_judge, []
+    if judge is None:
+        return []
+    if judge.anchor > 0 and _labelled(config) == 0:
+        got = f"{judge.anchor} without any labelled question"
+        fix = "reward.labelled=0.25, or reward.self_judge.anchor=0"
+        expected = "labelled questions to anchor with"
+        problems.append(Problem("reward.self_judge.anchor", got, expected, fix))
+    if judge.judge != "current" and config.trainer.grpo.get("use_vllm"):
+        got = f"{judge.judge} with trainer.grpo.use_vllm"
+        fix = "reward.self_judge.judge=current, or leave out trainer.grpo.use_vllm"
+        expected = "the current weights, as vLLM holds no others"
+        problems.append(Problem("reward.self_judge.judge", got, expected, fix))
+    return problems
+
+
+def _labelled(config: Config) -> int | None:
+    """How many training questions have a label, where it is known before they are loaded."""
+    if config.reward.labelled in (0, 1) or config.task.chain_sums is None:
+        return 0 if config.reward.labelled == 0 else None
+    return round(config.reward.labelled * config.task.chain_sums.train_size)

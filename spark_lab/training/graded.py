@@ -1,0 +1,75 @@
+"""A window's completions once they are graded, and what they say of each objective."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spark_lab.records import Verdict
+from spark_lab.training.schedule import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One graded completion, as every rank gets to know it. Lengths are in tokens.
+
+    `hidden` is what a verifier with all answers says, of a question without a label: measured, and
+    never trained on.
+    """
+
+    text: str
+    verdict: Verdict
+    prompt_length: int
+    length: int
+    truncated: bool
+    hidden: bool | None = None
+
+    @property
+    def right(self) -> bool:
+        """The truth, whatever the learner was told."""
+        if self.hidden is not None:
+            return self.hidden
+        return self.verdict.correct != self.verdict.flipped
+
+
+@dataclass(frozen=True, slots=True)
+class GradedGroup:
+    """The samples of one source in one window. `label` is what a correct one answers.
+
+    `verified`: the verifier said what they are worth, not the label of a judgement or the policy.
+    `extra`: sampled for judging only (see `training.schedule`).
+    """
+
+    source: Source
+    window: int
+    prompt: str
+    label: str | None
+    verified: bool
+    samples: tuple[Sample, ...]
+    extra: bool
+
+    @property
+    def objective(self) -> str:
+        return "solve" if isinstance(self.source, int) else self.source.objective
+
+    @property
+    def rewards(self) -> list[float]:
+        return [sample.verdict.reward for sample in self.samples]
+
+
+def objective_metrics(name: str, groups: Sequence[GradedGroup]) -> dict[str, float]:
+    """Reward statistics over samples; `zero_std_fraction` over groups (no gradient in those)."""
+    samples = [sample for group in groups for sample in group.samples]
+    rewards = [sample.verdict.reward for sample in samples]
+    flat = [len(set(group.rewards)) == 1 for group in groups]
+    values = {
+        "reward_mean": statistics.fmean(rewards),
+        "reward_std": statistics.pstdev(rewards),
+        "zero_std_fraction": statistics.fmean(flat),
+        "parse_failure_rate": statistics.fmean(not sample.verdict.parsed for sample in samples),
+        "truncated_fraction": statistics.fmean(sample.truncated for sample in samples),
+        "count": len(samples),
+        "length": statistics.fmean(sample.length for sample in samples),
+    }
+    return {f"train/{name}/{key}": value for key, value in values.items()}
