@@ -171,7 +171,7 @@ def test_a_solution_that_does_not_fit_is_not_judged() -> None:
 
 
 def test_a_judge_goes_on_where_its_state_was_taken() -> None:
-    own, restored = judge(), judge()
+    own, restored = judge(judgements=4), judge(judgements=4)
     own.ask([group("7", "8", "9")])
     own.rewards(["?"] * 12)
     own.close([0.0] * 3, [])
@@ -201,17 +201,17 @@ YES = Tally("pointwise", first=100)
         (YES, 0.95, 0.3, "the judge gave 0.95 on average, the verifier 0.30"),
         (GOOD, 0.1, 0.6, "the judge gave 0.10 on average, the verifier 0.60"),
         (GOOD, 0.4, None, None),
-        (YES, 1.0, None, "100.0% of the judge's verdicts in 3 windows were the first label"),
+        (YES, 1.0, None, '100.0% of the judge\'s verdicts in 3 windows said "right"'),
         (replace(GOOD, unreadable=10_000), 0.1, 0.1, "could not be read"),
-        (replace(YES, kind="pairwise"), 0.5, None, "were the first label"),
+        (replace(YES, kind="pairwise"), 0.5, None, "chose the first solution"),
     ],
 )
 def test_a_collapse_is_told_from_a_good_judge(tally, own, verified, said) -> None:
     watch = guard(kind=tally.kind)
     for window in range(3):
         assert watch.seen() is None, "not before it has shown for as long as asked"
-        watch.watch(tally, [own] * 8, [] if verified is None else [verified] * 8)
-        watch.watch(Tally(tally.kind), [], [0.0])  # a window without a self-judged rollout
+        watch.watch(tally, [own] * 8, [] if verified is None else [[verified] * 8] * 16)
+        watch.watch(Tally(tally.kind), [], [[0.0]])  # a window without a self-judged rollout
         assert window == 2 or watch.seen() is None
     seen = watch.seen()
     assert seen is None if said is None else said in seen
@@ -220,8 +220,16 @@ def test_a_collapse_is_told_from_a_good_judge(tally, own, verified, said) -> Non
     assert again.seen() == seen
 
 
+def test_a_few_labelled_groups_stop_nobody() -> None:
+    few, many = guard(), guard()
+    for _ in range(3):
+        few.watch(GOOD, [0.9] * 8, [[0.3] * 8])
+        many.watch(GOOD, [0.9] * 8, [[0.3] * 8] * 16)
+    assert few.seen() is None and "on 48 labelled questions" in many.seen()
+
+
 def test_a_guard_can_be_sent_home() -> None:
     watch = guard(stop_after=0)
     for _ in range(100):
-        watch.watch(YES, [1.0], [0.0])
+        watch.watch(YES, [1.0], [[0.0]])
     assert watch.seen() is None

@@ -9,6 +9,12 @@ from typing import Any
 
 from spark_lab.schema import SelfJudgeConfig
 
+# What the first and the second label of a kind's forms mean.
+_SAID = {
+    "pointwise": ('said "right"', 'said "wrong"'),
+    "pairwise": ("chose the first solution", "chose the second solution"),
+}
+
 
 @dataclass(slots=True)
 class Tally:
@@ -52,6 +58,7 @@ class Window:
     self_count: int
     verified_sum: float
     verified_count: int
+    verified_groups: int
 
 
 class CollapseGuard:
@@ -61,14 +68,21 @@ class CollapseGuard:
     `max_gap`, where labelled questions give its word on the same policy; and where none do, or where
     pairs are judged, one verdict on nearly everything (`same_verdict`). A judge that nearly always
     says "right" of a policy that nearly always is, is no collapse.
+
+    The verifier's mean over n groups is known to within 1 / sqrt(n): two standard errors of a number
+    between 0 and 1, at most. The gap must exceed `max_gap` by as much, so a few labelled groups stop
+    nobody.
     """
 
     def __init__(self, config: SelfJudgeConfig):
         self._config = config
         self._windows: deque[Window] = deque(maxlen=config.stop_after)
 
-    def watch(self, tally: Tally, own: Sequence[float], verified: Sequence[float]) -> None:
-        """One more window: the rewards from the judge, and those from the verifier beside it."""
+    def watch(
+        self, tally: Tally, own: Sequence[float], verified: Sequence[Sequence[float]]
+    ) -> None:
+        """One more window: the rewards from the judge, and those from the verifier beside it, the
+        latter by group."""
         if own:
             self._windows.append(
                 Window(
@@ -77,7 +91,8 @@ class CollapseGuard:
                     tally.unreadable,
                     sum(own),
                     len(own),
-                    sum(verified),
+                    sum(map(sum, verified)),
+                    sum(map(len, verified)),
                     len(verified),
                 )
             )
@@ -88,11 +103,8 @@ class CollapseGuard:
         if count == 0 or count < config.stop_after:
             return None
         total = Window(*map(sum, zip(*map(_values, self._windows), strict=True)))
-        verdicts = {
-            "could not be read": total.unreadable,
-            "were the first label": total.first,
-            "were the second label": total.second,
-        }
+        first, second = _SAID[config.kind]
+        verdicts = {"could not be read": total.unreadable, first: total.first, second: total.second}
         asked = max(sum(verdicts.values()), 1)
         said, most = max(verdicts.items(), key=lambda pair: pair[1])
         same = f"{most / asked:.1%} of the judge's verdicts in {count} windows {said}"
@@ -102,11 +114,11 @@ class CollapseGuard:
             return same if most >= config.same_verdict * asked else None
         own = total.self_sum / total.self_count
         verified = total.verified_sum / total.verified_count
-        if abs(own - verified) <= config.max_gap:
+        if abs(own - verified) <= config.max_gap + total.verified_groups**-0.5:
             return None
         return (
             f"in {count} windows the judge gave {own:.2f} on average, the verifier {verified:.2f} on"
-            " labelled questions"
+            f" {total.verified_groups} labelled questions"
         )
 
     def state_dict(self) -> dict[str, Any]:

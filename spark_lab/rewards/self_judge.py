@@ -153,8 +153,8 @@ class SelfJudge:
             for i, one in enumerate(solutions)
         ]
 
-    def close(self, own: Sequence[float], verified: Sequence[float]) -> None:
-        """End the window, in which it gave the rewards `own` and the verifier `verified`."""
+    def close(self, own: Sequence[float], verified: Sequence[Sequence[float]]) -> None:
+        """End the window, in which it gave the rewards `own` and the verifier `verified`, by group."""
         self._guard.watch(self._tally, own, verified)
         self._since_drained.add(self._tally)
         self._tally = Tally(self._config.kind)

@@ -176,13 +176,10 @@ class SparkLoop:
         if self._self_judge is None:
             return
         solved = [group for group in graded if isinstance(group.source, int)]
-        rewards = {
-            verified: [
-                one for group in solved if group.verified is verified for one in group.rewards
-            ]
-            for verified in (True, False)
-        }
-        self._self_judge.close(own=rewards[False], verified=rewards[True])
+        self._self_judge.close(
+            own=[one for group in solved if not group.verified for one in group.rewards],
+            verified=[group.rewards for group in solved if group.verified],
+        )
 
     def _recycle(self, graded: Sequence[GradedGroup]) -> None:
         if not self._objectives:
