@@ -92,16 +92,35 @@ def _record(opened: runs.Run) -> None:
     from spark_lab.tasks import build_task
 
     config, folder = opened.config, opened.folder
+    twin: Path | None = None
     with runs.recording(opened):
         questions = build_task(config.task).fingerprint()
         weights = runs.weights_digest(Path(resolve_path(config.model.path)))
         runs.write_env(
             folder, dataset_fingerprint=questions, model_sha256=weights, ranks=ranks.count()
         )
-        with RunObserver(opened, questions=questions) as observer:
-            if not _spent(opened):
-                _train(opened, observer)
-            observer.finish()
+        fresh = opened.resume_step is None and not config.force
+        if config.reuse and fresh and ranks.count() == 1:
+            twin = runs.find_twin(opened)
+        if twin is None:
+            with RunObserver(opened, questions=questions) as observer:
+                if not _spent(opened):
+                    _train(opened, observer)
+                observer.finish()
+        else:
+            runs.adopt(twin, folder)
+    if twin is not None:
+        _say_adopted(opened, twin)
+
+
+def _say_adopted(opened: runs.Run, twin: Path) -> None:
+    settings, root = opened.config.tracking, Path(opened.config.root)
+    print(f"taken over from {twin}: the same run  (reuse=false runs it again)")
+    if settings.mlflow:
+        from spark_lab.tracking.store import open_store
+        from spark_lab.tracking.sync import sync_run
+
+        sync_run(opened.folder, open_store(root, settings.mlflow_uri, settings.experiment))
 
 
 def _follow(opened: runs.Run) -> None:

@@ -231,4 +231,5 @@ class Config:
     seed: int
     dry_run: bool
     force: bool
+    reuse: bool
     retry: int

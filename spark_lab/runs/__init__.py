@@ -6,14 +6,18 @@ from spark_lab.runs.folder import Run, find_runs, open_run, recording
 from spark_lab.runs.identity import arm, arm_of, changes, folder_of, identity, read_config
 from spark_lab.runs.provenance import weights_digest, write_env
 from spark_lab.runs.status import read_status, truncate, write_status
+from spark_lab.runs.twins import adopt
+from spark_lab.runs.twins import find as find_twin
 
 __all__ = [
     "Run",
+    "adopt",
     "arm",
     "arm_of",
     "changes",
     "complete_checkpoints",
     "find_runs",
+    "find_twin",
     "folder_of",
     "identity",
     "open_run",

@@ -14,7 +14,7 @@ from spark_lab.errors import Problem, UserError
 from spark_lab.schema import Config, ObjectiveConfig
 
 # What does not change a run's results, and so not its identity.
-_NOT_IDENTITY = ("root", "name", "arm", "dry_run", "force", "retry", "tracking")
+_NOT_IDENTITY = ("root", "name", "arm", "dry_run", "force", "reuse", "retry", "tracking")
 _NOT_IDENTITY_TRAINER = ("threads", "save_every", "keep_checkpoints")
 
 

@@ -36,11 +36,13 @@ _PACKAGES = (
 def write_env(folder: Path, **facts: Any) -> None:
     """Write env.json, or add `facts` (such as model_sha256, dataset_fingerprint) to it."""
     path = folder / "env.json"
-    known = _read(path) if path.exists() else environment()
+    known = read_env(folder) if path.exists() else environment()
     write_text(path, json.dumps(known | facts, indent=2) + "\n")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_env(folder: Path) -> dict[str, Any]:
+    """env.json. UserError if damaged."""
+    path = folder / "env.json"
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:

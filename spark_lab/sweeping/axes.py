@@ -20,7 +20,7 @@ from spark_lab.sweeping import question
 _BASIC = "BasicSweeper"
 _NAME = re.compile(r"[\w+=,-][\w.+=,-]*")
 # Where results go and how they come about: without a mark on them.
-_PLUMBING = ("root", "tracking", "dry_run", "force", "retry", "trainer.threads")
+_PLUMBING = ("root", "tracking", "dry_run", "force", "reuse", "retry", "trainer.threads")
 # Of no interest to a sweep's name.
 _UNNAMED = (*_PLUMBING, "name", "question", "seed", "arm")
 # Of a sweep's file, beside the settings of its runs.
