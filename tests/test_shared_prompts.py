@@ -14,11 +14,17 @@ from spark_lab.training.shared_prompts.rows import Scores
 WAYS = ["cache", "packed"]
 
 
+def packing(model, ids, mask, length, *, whole: bool = False) -> packed.Tree:
+    prompts = shared_prompts.distinct(ids[:, :-length], mask[:, :-length])
+    return packed.pack(ids, mask, length, prompts, hidden=model.config.hidden_size, whole=whole)
+
+
 def shared(way: str, model, ids, mask, length, *, aux_loss: bool = False) -> Scores:
-    if way == "cache":
-        return cache.score(model, ids, mask, length)
-    tree = packed.pack(ids, mask, length, model=model, whole=aux_loss)
-    return packed.score(model, tree, aux_loss=aux_loss)
+    if way == "packed":
+        tree = packing(model, ids, mask, length, whole=aux_loss)
+        return packed.score(model, tree, aux_loss=aux_loss)
+    prompts = shared_prompts.distinct(ids[:, :-length], mask[:, :-length])
+    return cache.score(model, ids, mask, length, prompts)
 
 
 def compare(way: str, model, batch) -> None:
@@ -102,7 +108,7 @@ def test_a_prompt_of_two_groups_is_computed_once():
     first, place = shared_prompts.distinct(ids[:, :-length], mask[:, :-length])
     assert sorted(first.tolist()) == [0, 1]
     assert torch.equal(ids[first][place][:, :-length], ids[:, :-length])
-    tree = packed.pack(ids, mask, length, model=model_of("qwen2"))
+    tree = packing(model_of("qwen2"), ids, mask, length)
     assert tree.ids.shape == (2, 4 + 3 * 2)
 
 
@@ -112,35 +118,48 @@ def test_padding_is_not_a_token():
     assert len(shared_prompts.distinct(ids, mask)[0]) == 2
 
 
+def scored(ways: list[str], *rows) -> bool:
+    return shared_prompts.score(ways, model_of("qwen2"), *batch_of(*rows)) is not None
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_where_sharing_pays(way: str):
-    def pays(*rows) -> bool:
-        return shared_prompts.score(way, model_of("qwen2"), *batch_of(*rows)) is not None
+    assert scored([way], [9], [4, 4], [0, 0])
+    assert not scored([way], [9, 9], [4, 4], [0, 1])
+    assert not scored([way], [1], [12, 12], [0, 0])
+    assert not scored([way], [2], [40, 40], [0, 0])
 
-    assert pays([9], [4, 4], [0, 0])
-    assert not pays([9, 9], [4, 4], [0, 1])
-    assert not pays([1], [12, 12], [0, 0])
-    assert not pays([2], [40, 40], [0, 0])
+
+def test_the_way_with_less_work_is_taken(monkeypatch: pytest.MonkeyPatch):
+    """Packed rows leave padding out; the cache spares completions each other's keys."""
+    taken = []
+    for name, module in {"cache": cache, "packed": packed}.items():
+        compute = module.score
+
+        def note(*args, _name=name, _compute=compute, **options):
+            taken.append(_name)
+            return _compute(*args, **options)
+
+        monkeypatch.setattr(module, "score", note)
+    assert scored(WAYS, [20], [30, 2, 2, 2], [0] * 4)
+    assert scored(WAYS, [30], [30, 30, 30, 30], [0] * 4)
+    assert taken == ["packed", "cache"]
 
 
 def test_long_completions_start_another_packed_row():
-    """Rows are as long as the cost of a repeated prompt allows, and evenly filled."""
+    """A prompt is repeated where that costs less than completions that ignore each other."""
     model = model_of("qwen2")
-    batch = batch_of([5], [20, 20, 20, 20, 3, 3], [0] * 6)
-    tree = packed.pack(*batch, model=model)
-    space = packed.room(4, 32)
-    assert 20 < space < 40
-    assert len(tree.ids) == -(-86 // space) == 4
-    assert (tree.branch == 0).sum() == 4 * 4 and (tree.branch > 0).sum() == 86
-    assert tree.ids.shape[1] == 4 + 23
+    batch = batch_of([5], [40, 40, 40, 40, 3, 3], [0] * 6)
+    tree = packing(model, *batch)
+    assert tree.ids.shape == (4, 4 + 43), "evenly filled"
+    assert (tree.branch == 0).sum() == 4 * 4 and (tree.branch > 0).sum() == 166
     compare("packed", model, batch)
+    assert len(packing(model, *batch_of([60], [9, 9, 9, 9], [0] * 4)).ids) == 1
 
 
-def test_the_packed_mask_is_bounded():
-    for hidden in (32, 1024, 8192):
-        for prompt in (1, 100, 2000, 8000):
-            assert 0 < packed.room(prompt, hidden) <= packed.LONGEST - prompt
-    assert packed.room(200, 256) > 8 * 64, "a judge's group is one row"
-    assert packed.room(packed.LONGEST + 5, 64) <= 0, "then each completion has a row"
-    tree = packed.pack(*batch_of([4], [3, 2], [0, 0]), model=model_of("qwen2"))
-    assert len(packed._deal({0: 3, 1: 2}, -5)) == 2 and len(tree.ids) == 1
+def test_a_packed_row_is_bounded(monkeypatch: pytest.MonkeyPatch):
+    model, batch = model_of("qwen2"), batch_of([60], [9, 9, 9, 9], [0] * 4)
+    monkeypatch.setattr(packed, "LONGEST", 59 + 20)
+    assert packing(model, *batch).ids.shape == (2, 59 + 18)
+    monkeypatch.setattr(packed, "LONGEST", 5)
+    assert packing(model, *batch).ids.shape == (4, 59 + 9), "no row is shorter than its prompt"

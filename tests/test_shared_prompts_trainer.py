@@ -32,19 +32,20 @@ def choice(model, wanted: str = "auto", *, trial=lambda way: None, **changes) ->
     return choose(wanted, model, args, processes=processes, aux_loss=aux_loss, trial=trial)
 
 
-def test_the_way_that_is_taken():
+def test_the_ways_that_are_allowed():
     model = model_of("qwen2")
-    assert all(choice(model_of(name)) == Choice("cache") for name in MODELS)
+    assert all(choice(model_of(name)) == Choice(("cache", "packed")) for name in MODELS)
     needs_one_forward = [
         ({"gradient_checkpointing": True}, "checkpointing"),
         ({"processes": 2}, "processes"),
         ({"aux_loss": True}, "mixture"),
     ]
     for changes, word in needs_one_forward:
-        assert choice(model, **changes).way == "packed"
+        assert choice(model, **changes).ways == ("packed",)
         refused = choice(model, "cache", **changes)
-        assert refused.way is None and word in refused.reason
-    assert choice(model, "packed").way == "packed"
+        assert refused.ways == () and word in refused.reason
+    assert choice(model, "packed").ways == ("packed",)
+    assert choice(model, "cache").ways == ("cache",)
 
 
 def test_what_stands_in_the_way():
@@ -61,12 +62,12 @@ def test_what_stands_in_the_way():
     bloom = BloomConfig(vocab_size=60, hidden_size=16, n_layer=1, n_head=2)
     bloom.hidden_dropout = bloom.attention_dropout = 0.0
     positions = choice(AutoModelForCausalLM.from_config(bloom), "packed")
-    assert positions.way is None and "positions" in positions.reason
+    assert positions.ways == () and "positions" in positions.reason
 
 
 def test_a_failed_trial_is_a_reason():
     model = model_of("qwen2")
-    assert choice(model, trial={"cache": "no", "packed": None}.get).way == "packed"
+    assert choice(model, trial={"cache": "no", "packed": None}.get).ways == ("packed",)
     assert choice(model, trial={"cache": "no", "packed": "nor this"}.get).reason == "no; nor this"
 
 

@@ -95,7 +95,7 @@ class SparkGRPOTrainer(GRPOTrainer):
         if slow_judge is not None:
             slow_judge.begin(self.model)
             self.add_callback(slow_judge)
-        self._sharing: str | None = None
+        self._sharing: tuple[str, ...] = ()
         self.scoring = self._choose_scoring(shared_prompts)
 
     def _choose_scoring(self, wanted: str) -> str:
@@ -109,13 +109,13 @@ class SparkGRPOTrainer(GRPOTrainer):
             aux_loss=self.aux_loss_enabled,
             trial=self._try_sharing,
         )
-        if choice.way is None and wanted != "auto":
+        if not choice.ways and wanted != "auto":
             where, fix = "trainer.shared_prompts", "trainer.shared_prompts=auto"
             got = f"{wanted}, but {choice.reason}"
             raise UserError(Problem(where, got, "a model that can share", fix))
-        if choice.way is None and self.accelerator.is_main_process:
+        if not choice.ways and self.accelerator.is_main_process:
             _log.warning("prompts are computed for every row, as in TRL: %s", choice.reason)
-        self._sharing = choice.way
+        self._sharing = choice.ways
         return str(choice)
 
     def _try_sharing(self, way: str) -> str | None:
@@ -130,7 +130,7 @@ class SparkGRPOTrainer(GRPOTrainer):
                 compute_entropy=True,
                 compute_aux_loss=aux_loss,
             )
-            shared = partial(sharing.score, way, self.model, aux_loss=aux_loss)
+            shared = partial(sharing.score, [way], self.model, aux_loss=aux_loss)
             with torch.no_grad(), self.accelerator.autocast():
                 found = [attempt(self.model, shared, plain)]
         return broadcast_object_list(found)[0]
@@ -235,7 +235,7 @@ class SparkGRPOTrainer(GRPOTrainer):
         """Old, reference and training log-probabilities alike: TRL's, each prompt computed once."""
         wanted = {"compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss}
         plain = super()._get_per_token_logps_and_entropies
-        if self._sharing is None or any(value is not None for value in images.values()):
+        if not self._sharing or any(value is not None for value in images.values()):
             return plain(
                 model, input_ids, attention_mask, logits_to_keep, batch_size, **wanted, **images
             )

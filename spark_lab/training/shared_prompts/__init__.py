@@ -2,7 +2,8 @@
 
 TRL forwards prompt and completion together for every row, so a prompt of P tokens is computed G
 times for its G completions of C tokens. Here it is computed once: (P + G C) positions instead of
-G (P + C). Two ways do that, `cache` in two forwards and `packed` in one; `rule` says which is taken.
+G (P + C). Two ways do that, `cache` in two forwards and `packed` in one; `rule` says which a model allows,
+and each batch takes the one that makes less work.
 
 Every token keeps the position that it has in TRL's row, padding included, and sees what it sees
 there: log-probabilities, entropies and gradients agree with TRL's up to rounding.
@@ -10,23 +11,25 @@ there: log-probabilities, entropies and gradients agree with TRL's up to roundin
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 import torch
 
 from spark_lab.training.shared_prompts import cache, packed
-from spark_lab.training.shared_prompts.rows import Scores, distinct
+from spark_lab.training.shared_prompts.rows import Scores, distinct, language_model, work
 from spark_lab.training.shared_prompts.rule import Choice, choose
 
 __all__ = ["Choice", "Scores", "choose", "distinct", "score"]
 
-# Sharing has a price of its own (a second pass, repeated caches, a dense mask): below this share of
-# positions saved, rows are scored TRL's way.
+# Sharing has a price of its own (a second pass, repeated caches, a dense mask): where it saves a
+# smaller share of the work, rows are scored TRL's way.
 WORTHWHILE = 0.1
 
 
 def score(
-    way: str,
+    ways: Collection[str],
     model: Any,
     ids: torch.Tensor,
     mask: torch.Tensor,
@@ -34,21 +37,29 @@ def score(
     *,
     aux_loss: bool = False,
 ) -> Scores | None:
-    """Scores of the rows (ids, mask: (B, P + length)), or None where sharing saves too little.
+    """Scores of the rows (ids, mask: (B, P + length)) in the way that makes the least work.
 
-    Prompts are padded on the left, completions on the right. `model` carries TRL's fused head, and
-    may be wrapped (adapters, DDP, FSDP). `aux_loss`: with the mixture of experts' load-balancing
-    loss, packed only.
+    None where that is TRL's. Prompts are padded on the left, completions on the right. `ways`:
+    those that are exact with `model`, which carries TRL's fused head and may be wrapped (adapters,
+    DDP, FSDP). `aux_loss`: with a mixture's load-balancing loss, packed only.
     """
-    if way == "cache":
-        if not _pays(ids, cache.positions(ids, mask, length)):
-            return None
-        return cache.score(model, ids, mask, length)
-    tree = packed.pack(ids, mask, length, model=model, whole=aux_loss)
-    if not _pays(ids, tree.ids.numel()):
+    rows, columns = ids.shape
+    width, hidden = columns - length, language_model(model).config.get_text_config().hidden_size
+    if width < 2:
         return None
-    return packed.score(model, tree, aux_loss=aux_loss)
-
-
-def _pays(ids: torch.Tensor, computed: int) -> bool:
-    return computed <= (1 - WORTHWHILE) * ids.numel()
+    shared = distinct(ids[:, :width], mask[:, :width])
+    scorers = {}
+    if "cache" in ways:
+        pairs, positions = cache.pairs_and_positions(ids, length, len(shared[0]))
+        scorers[work(positions, pairs, hidden)] = partial(
+            cache.score, model, ids, mask, length, shared
+        )
+    if "packed" in ways:
+        tree = packed.pack(ids, mask, length, shared, hidden=hidden, whole=aux_loss)
+        packs, longest = tree.ids.shape
+        scorers[work(packs * longest, packs * longest**2, hidden)] = partial(
+            packed.score, model, tree, aux_loss=aux_loss
+        )
+    least = min(scorers)
+    plain = work(ids.numel(), rows * columns**2, hidden)
+    return scorers[least]() if least <= (1 - WORTHWHILE) * plain else None

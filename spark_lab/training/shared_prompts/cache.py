@@ -12,26 +12,30 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from spark_lab.training.shared_prompts.rows import Scores, distinct, language_model
+from spark_lab.training.shared_prompts.rows import Scores, language_model
 
 
-def positions(ids: torch.Tensor, mask: torch.Tensor, length: int) -> int:
-    """How many positions `score` computes. Rows that can't be cut in two are computed whole."""
+def pairs_and_positions(ids: torch.Tensor, length: int, prompts: int) -> tuple[int, int]:
+    """(query, key) pairs and positions that `score` computes for rows (B, P + length)."""
     rows, cut = len(ids), ids.shape[1] - length - 1
-    if cut < 1:
-        return ids.numel()
-    prompts = len(distinct(ids[:, : cut + 1], mask[:, : cut + 1])[0])
-    return prompts * cut + rows * length
+    pairs = prompts * cut**2 + rows * length * (cut + length)
+    return pairs, prompts * cut + rows * length
 
 
-def score(model: Any, ids: torch.Tensor, mask: torch.Tensor, length: int) -> Scores:
-    """Scores of the rows (ids, mask: (B, P + length)); P >= 2.
+def score(
+    model: Any,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    length: int,
+    shared: tuple[torch.Tensor, torch.Tensor],
+) -> Scores:
+    """Scores of the rows (ids, mask: (B, P + length)), P >= 2; `shared`: their `distinct` prompts.
 
     The prompt's last token goes with the completion: its logits give the first token, so that all
     tokens are scored by TRL's own head, at its temperature.
     """
     cut = ids.shape[1] - length - 1
-    first, place = distinct(ids[:, : cut + 1], mask[:, : cut + 1])
+    first, place = shared
     cache = DynamicCache(config=model.config)
     language_model(model).base_model(
         input_ids=ids[first, :cut],

@@ -5,12 +5,13 @@
 One forward through the model as it is wrapped, so activation checkpointing, DDP and FSDP work as
 ever. The prompt's last token stands in front of each completion: its logits give the completion's
 first token, so that all tokens are scored by TRL's own head. Padding is left out, positions are
-those of TRL's rows. The mask is dense, (U, 1, L, L) for U packed rows of L tokens; `room` bounds L.
+those of TRL's rows. The mask is dense, (U, 1, L, L) for U packed rows of L tokens: where completions
+are long, `_deal` lets a prompt have several rows.
 """
 
 from __future__ import annotations
 
-import math
+import heapq
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from torch import nn
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
-from spark_lab.training.shared_prompts.rows import Scores, distinct, language_model
+from spark_lab.training.shared_prompts.rows import Scores, language_model, work
 
 # Tokens of the longest packed row, unless one completion alone is longer: a mask of 64 MiB.
 LONGEST = 8192
@@ -46,51 +47,59 @@ class Tree:
     scored: torch.Tensor
 
 
-def room(prompt: int, hidden: int) -> int:
-    """Tokens of completions that a packed row of a `prompt` holds; further ones start another row.
-
-    A layer multiplies about 12 h^2 times a position and 2 h times a pair of positions, so S tokens
-    of completions in m rows cost (m P + S) (1 + (P + S / m) / (6 h)): least where each row has
-    S / m = sqrt(6 h P + P^2). Beyond, completions that ignore each other cost more than the prompt.
-    """
-    return min(math.isqrt(6 * hidden * prompt + prompt**2), LONGEST - prompt)
-
-
 def pack(
-    ids: torch.Tensor, mask: torch.Tensor, length: int, *, model: Any, whole: bool = False
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    length: int,
+    shared: tuple[torch.Tensor, torch.Tensor],
+    *,
+    hidden: int,
+    whole: bool = False,
 ) -> Tree:
-    """Pack rows (ids, mask: (B, P + length)) by prompt.
+    """Pack rows (ids, mask: (B, P + length)) by prompt; `shared`: their `distinct` prompts.
 
-    whole: keep each completion's last token, after which nothing is scored, and rows without a
-    completion: they count in a load-balancing loss.
+    hidden: the model's width. whole: keep each completion's last token, after which nothing is
+    scored, and rows without a completion: they count in a load-balancing loss.
     """
-    hidden = model.config.get_text_config().hidden_size
     width = ids.shape[1] - length
-    first, place = distinct(ids[:, :width], mask[:, :width])
     # Layout is arithmetic on small numbers, done where it needs no synchronisation for each.
-    shown, first, place = mask.cpu() != 0, first.tolist(), place.tolist()
+    shown, (first, place) = mask.cpu() != 0, (index.tolist() for index in shared)
     ends = (shown[:, width:] * torch.arange(1, length + 1)).amax(1)
     sizes = (ends + whole).tolist()
+    members: list[dict[int, int]] = [{} for _ in first]
+    for row, prompt in enumerate(place):
+        members[prompt][row] = sizes[row]
     rows: list[tuple[int, list[int]]] = []
-    for index, row in enumerate(first):
-        members = [member for member, prompt in enumerate(place) if prompt == index]
-        space = room(int(shown[row, : width - 1].sum()), hidden)
-        rows += [
-            (row, bin_) for bin_ in _deal({member: sizes[member] for member in members}, space)
-        ]
+    for row, mine in zip(first, members, strict=True):
+        prompt = int(shown[row, : width - 1].sum())
+        rows += [(row, held) for held in _deal(mine, prompt, hidden)]
     return _lay_out(ids, shown, rows, sizes, width)
 
 
-def _deal(sizes: dict[int, int], space: int) -> list[list[int]]:
-    """Rows of one prompt in as few packed rows as `space` asks for, evenly: the longest first."""
-    count = min(len(sizes), max(1, -(-sum(sizes.values()) // max(1, space))))
-    bins: list[list[int]] = [[] for _ in range(count)]
-    totals = [0] * count
+def _deal(sizes: dict[int, int], prompt: int, hidden: int) -> list[list[int]]:
+    """Completions ({row: tokens}) of a prompt (tokens) in the packed rows that make the least work.
+
+    Fewer rows repeat the prompt less, more rows have fewer pairs of completions that ignore each
+    other. No row is longer than LONGEST if another deal avoids it.
+    """
+
+    def cost(deal: list[list[int]]) -> tuple[int, int]:
+        longest = prompt + max(sum(sizes[row] for row in held) for held in deal)
+        computed = len(deal) * longest
+        return max(0, longest - LONGEST), work(computed, computed * longest, hidden)
+
+    return min((_spread(sizes, count) for count in range(1, len(sizes) + 1)), key=cost)
+
+
+def _spread(sizes: dict[int, int], count: int) -> list[list[int]]:
+    """Rows in `count` parts of like size: the longest first, each to the emptiest part."""
+    parts: list[list[int]] = [[] for _ in range(count)]
+    totals = [(0, part) for part in range(count)]
     for row in sorted(sizes, key=lambda row: (-sizes[row], row)):
-        least = totals.index(min(totals))
-        bins[least].append(row)
-        totals[least] += sizes[row]
-    return [sorted(bin_) for bin_ in bins]
+        total, least = totals[0]
+        parts[least].append(row)
+        heapq.heapreplace(totals, (total + sizes[row], least))
+    return [sorted(part) for part in parts]
 
 
 def _lay_out(

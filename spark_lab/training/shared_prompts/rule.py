@@ -1,8 +1,8 @@
-"""Which way prompts are shared with a model, and why not where they can't be.
+"""Which ways of sharing prompts a model allows, and why not where there is none.
 
-`auto` takes the packed tree where only one forward through the wrapped model will do (several
-processes, activation checkpointing, a mixture's load-balancing loss), else the cache, else TRL's
-own path. What a model's class promises is then held to a trial batch.
+`auto` allows all that are exact: the packed tree alone where only one forward through the wrapped
+model will do (several processes, activation checkpointing, a mixture's load-balancing loss), else
+the cache too. What a model's class promises is then held to a trial batch.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ WAYS = ("cache", "packed")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`way`: cache, packed, or None for TRL's path, with the `reason`."""
+    """`ways` that are exact, none for TRL's path alone; `reason`: what is against the others."""
 
-    way: str | None
+    ways: tuple[str, ...] = ()
     reason: str = ""
 
     def __str__(self) -> str:
-        return f"shared prompts: {self.way}" if self.way else f"TRL: {self.reason}"
+        if not self.ways:
+            return f"TRL: {self.reason}"
+        return f"shared prompts: {' or '.join(self.ways)}"
 
 
 def choose(
@@ -42,7 +44,7 @@ def choose(
     aux_loss: bool,
     trial: Callable[[str], str | None],
 ) -> Choice:
-    """The way for `wanted` (auto, cache, packed).
+    """The ways for `wanted` (auto, cache, packed).
 
     `model`: a causal language model, with adapters or not, not yet wrapped. `aux_loss`: whether the
     load-balancing loss of a mixture of experts is wanted. `trial(way)` tries a way on the model and
@@ -50,8 +52,8 @@ def choose(
     """
     reason = obstacle(model, args)
     if reason is not None:
-        return Choice(None, reason)
-    reasons = []
+        return Choice(reason=reason)
+    ways, reasons = [], []
     for way in WAYS if wanted == "auto" else (wanted,):
         if way == "cache":
             reason = cache_obstacle(model, args, processes=processes, aux_loss=aux_loss)
@@ -59,9 +61,10 @@ def choose(
             reason = packed_obstacle(model)
         reason = reason or trial(way)
         if reason is None:
-            return Choice(way)
-        reasons.append(reason)
-    return Choice(None, "; ".join(dict.fromkeys(reasons)))
+            ways.append(way)
+        elif reason not in reasons:
+            reasons.append(reason)
+    return Choice(tuple(ways), "; ".join(reasons))
 
 
 def obstacle(model: Any, args: GRPOConfig) -> str | None:
