@@ -1,8 +1,9 @@
 r"""Prompt templates as text files, the labels they show, and the one-pass filler.
 
 A template set is a folder of text files; several templates in one file are separated by a line of
-exactly ``---``. The shipped sets are "terse" (for the tiny model) and "full" (for real LLMs); a
-path to a folder with the same files works wherever a set's name does.
+exactly ``---``. The shipped sets are "terse" (for the tiny model), "varied" (terse's template first, then three
+others that the tiny model follows without having seen them) and "full" (for real LLMs); a path to a
+folder with the same files works wherever a set's name does.
 
 | file | placeholders, all of them required |
 |---|---|
