@@ -135,7 +135,8 @@ def _train(opened: runs.Run, observer: RunObserver | None) -> None:
     trainer = build_trainer(opened.config, opened.folder, ranks=ranks.count())
     if observer is not None:
         parameters = trainer.model.num_parameters()
-        runs.write_env(opened.folder, scoring=trainer.scoring, parameters=parameters)
+        ways = {"scoring": trainer.scoring, "generation": trainer.generation}
+        runs.write_env(opened.folder, **ways, parameters=parameters)
     _attach(trainer, observer, opened)
     trainer.train(resume_from_checkpoint=opened.resume_checkpoint)
     seen = trainer.loop.collapse

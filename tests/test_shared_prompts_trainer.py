@@ -123,6 +123,7 @@ def test_a_run_of_the_trainer_is_trls(tmp_path: Path, micro_batch: str):
             *MICRO, f"trainer.micro_batch_size={micro_batch}", "budget.limit=3", *settings
         )
         trainer, notebook = trainer_of(config, tmp_path / name)
+        trainer.generation = "TRL: the same samples for all"
         computed = count_positions(trainer)
         trainer.train()
         rows[name], positions[name] = notebook.rows, sum(computed)
@@ -201,8 +202,9 @@ def test_falling_back_is_said_and_another_way_refused(
     with caplog.at_level(logging.WARNING):
         trainer, _ = trainer_of(small(*dropout, "budget.limit=1"), tmp_path)
     assert trainer.scoring.startswith("TRL: dropout")
-    said = [r.message for r in caplog.records if r.name == "spark_lab.training.trainer"]
-    assert len(said) == 1 and "dropout" in said[0]
+    assert trainer.generation.startswith("TRL: dropout")
+    said = [r.message for r in caplog.records if r.name.startswith("spark_lab.training.")]
+    assert len(said) == 2 and all("dropout" in message for message in said)
     trainer.train()
     for way in ("cache", "packed"):
         with pytest.raises(UserError, match=f"{way}, but dropout"):

@@ -17,11 +17,12 @@ Where this differs from the paper's text and from the authors' code, and why:
 - The buffer, its random stream and the question order are in the checkpoint, and a checkpoint in
   the middle of a window holds the window: a resumed run is bit-identical to an uninterrupted one.
   (Plain TRL regenerates the window and repeats the first epoch's question order.)
-- A prompt is computed once for its group's rows (see `training.shared_prompts`), and groups are
-  shuffled whole. With `shared_prompts="off"` rows are shuffled and scored by TRL.
+- A prompt is computed once for its group's rows, in sampling (see `training.sampling`) and in
+  scoring (see `training.shared_prompts`), and groups are shuffled whole. With
+  `shared_prompts="off"` rows are sampled, shuffled and scored by TRL.
 - With no objectives and that off, every number equals TRL's GRPOTrainer bit for bit.
 
-Rollouts are sampled, scored and normalised by TRL. The reward function is the tap at which
+Rewards are normalised and losses computed by TRL. The reward function is the tap at which
 completions are graded; the data loader is only a clock, since the loop draws its own questions.
 """
 
@@ -40,7 +41,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from spark_lab.errors import Problem, UserError
 from spark_lab.models.chat import messages
-from spark_lab.training import judging
+from spark_lab.training import judging, sampling
 from spark_lab.training import shared_prompts as sharing
 from spark_lab.training.graded import Sample
 from spark_lab.training.learning_rate import LearningRate
@@ -60,8 +61,9 @@ class SparkGRPOTrainer(GRPOTrainer):
     `args.generation_batch_size` rows make one window of whole groups; groups may be split over
     ranks. `clock` is the number of rows of the dummy data set (see `training.arguments`).
     `shared_prompts`: auto, cache or packed share prompts where that is exact, off never does;
-    `scoring` says in words which way log-probabilities are computed. `slow_judge` has the weights
-    that judge where the policy's own verdict is its reward; None: the current ones do.
+    `scoring` and `generation` say in words which way log-probabilities are computed and completions
+    sampled. `slow_judge` has the weights that judge where the policy's own verdict is its reward;
+    None: the current ones do.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class SparkGRPOTrainer(GRPOTrainer):
             self.add_callback(slow_judge)
         self._sharing: tuple[str, ...] = ()
         self.scoring = self._choose_scoring(shared_prompts)
+        self.generation = sampling.choose(self, shared_prompts)
 
     def _choose_scoring(self, wanted: str) -> str:
         if wanted == "off":
@@ -184,6 +187,19 @@ class SparkGRPOTrainer(GRPOTrainer):
                 for group, place in self._places(rows)
             ]
         )
+
+    def _generate_single_turn(
+        self,
+        prompt_ids: list[list[int]],
+        images: Any,
+        multimodal_fields: Any,
+        *rest: Any,
+        **more: Any,
+    ) -> tuple[list[list[int]], list[list[float]] | None]:
+        """TRL's, each prompt computed once for its rows."""
+        if self.generation == sampling.SHARED and not images and not multimodal_fields:
+            return sampling.sample(self, prompt_ids), None
+        return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest, **more)
 
     def _weigh(self, advantages: torch.Tensor, groups: list[int]) -> None:
         weights = [self.loop.loss_weight(group) for group in groups]

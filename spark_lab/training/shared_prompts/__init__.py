@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
+from spark_lab.models.sharing import language_model
 from spark_lab.training.shared_prompts import cache, packed
-from spark_lab.training.shared_prompts.rows import Scores, distinct, language_model, work
+from spark_lab.training.shared_prompts.rows import Scores, distinct, work
 from spark_lab.training.shared_prompts.rule import Choice, choose
 
 __all__ = ["Choice", "Scores", "choose", "distinct", "score"]

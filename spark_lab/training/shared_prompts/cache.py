@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from spark_lab.training.shared_prompts.rows import Scores, language_model
+from spark_lab.models.sharing import language_model
+from spark_lab.training.shared_prompts.rows import Scores
 
 
 def pairs_and_positions(ids: torch.Tensor, length: int, prompts: int) -> tuple[int, int]:

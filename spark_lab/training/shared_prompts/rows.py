@@ -1,12 +1,10 @@
-"""What both ways know about rows of prompts and completions, and about the model below its wrappers."""
+"""What both ways know about rows of prompts and completions."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from accelerate.utils import extract_model_from_parallel
-from transformers import PreTrainedModel
 
 
 class Scores(NamedTuple):
@@ -37,9 +35,3 @@ def work(positions: int, pairs: int, hidden: int) -> int:
     (query, key) pair.
     """
     return 6 * hidden * positions + pairs
-
-
-def language_model(model: Any) -> PreTrainedModel:
-    """The causal model below DDP, FSDP and adapters; adapters are part of its layers."""
-    bare = extract_model_from_parallel(model)
-    return bare.get_base_model() if hasattr(bare, "get_base_model") else bare

@@ -12,12 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from trl import GRPOConfig
 
-from spark_lab.training.shared_prompts.rows import language_model
+from spark_lab.models import sharing
+from spark_lab.models.sharing import drops, language_model
 
 WAYS = ("cache", "packed")
 
@@ -74,23 +72,11 @@ def obstacle(model: Any, args: GRPOConfig) -> str | None:
         return "several GPUs in one process"
     if args.use_liger_kernel:
         return "Liger kernels"
-    if text is not model.config:
-        return "a model that takes images"
-    if getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
-        return "an adapter that adds its own prompt"
-    if _dropout(model):
+    if drops(model):
         return "dropout: the rows of a group would share what is dropped"
     if text._attn_implementation not in ("sdpa", "eager"):
         return f"attention={text._attn_implementation}: sdpa and eager are known to be exact"
-    if language_model(model)._is_stateful:
-        return "a state-space model: its state can't be shared"
-    # Exact types: what inherits from these also keeps a state that sharing would have to know.
-    kinds = {type(layer) for layer in DynamicCache(config=text).layers}
-    strange = kinds - {DynamicLayer, DynamicSlidingWindowLayer}
-    if strange or getattr(text, "attention_chunk_size", None):
-        names = ", ".join(sorted(kind.__name__ for kind in kinds))
-        return f"a cache other than of keys and values of each position ({names})"
-    return None
+    return sharing.obstacle(model)
 
 
 def cache_obstacle(model: Any, args: GRPOConfig, *, processes: int, aux_loss: bool) -> str | None:
@@ -110,17 +96,3 @@ def packed_obstacle(model: Any) -> str | None:
     if "position_ids" not in inspect.signature(backbone.forward).parameters:
         return "a model that can't be told its tokens' positions"
     return None
-
-
-def _dropout(model: nn.Module) -> bool:
-    for module in model.modules():
-        # Attention without a dropout layer of its own hands its rate to the kernel.
-        rate = module.p if isinstance(module, nn.Dropout) else _attention_rate(module)
-        if rate > 0:
-            return True
-    return False
-
-
-def _attention_rate(module: nn.Module) -> float:
-    rate = getattr(module, "attention_dropout", 0.0)
-    return rate if isinstance(rate, int | float) else 0.0
