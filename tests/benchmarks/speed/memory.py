@@ -43,14 +43,19 @@ SOLVE = {
 }
 # Overrides, windows and updates of a step of the tiny world.
 TINY = SOLVE | {f"{name} step": cycle for name, cycle in CYCLES.items()}
-JUDGE = {f"P/C {prompt}/{length}": index for index, (prompt, length) in enumerate(SHAPES)}
+NAMES = [f"P/C {prompt}/{completion}" for prompt, completion in SHAPES]
+# The shape of a judge window and its overrides; recomputed: with activation checkpointing.
+JUDGE = {name: (shape, []) for shape, name in enumerate(NAMES)} | {
+    f"{NAMES[shape]}, recomputed": (shape, ["trainer.activation_checkpointing=true"])
+    for shape in (1, 2)
+}
 
 
 def rows(scale: Scale, rounds: int | None = None, **_) -> list[Row]:
     found = []
     for case in (*TINY, *JUDGE):
         both = [_in_a_process(who, case, scale, rounds or ROUNDS) for who in ("trl", "spark")]
-        limit = bound(*SHAPES[JUDGE[case]]) if case in JUDGE else None
+        limit = bound(*SHAPES[JUDGE[case][0]]) if case in JUDGE else None
         whole = [base + statistics.median(peaks) for base, peaks in both]
         notes = {} if ON_GPU else {"whole processes": f"{whole[0]:,.0f} : {whole[1]:,.0f}"}
         trl, spark = (tuple(peaks) for _, peaks in both)
@@ -74,7 +79,7 @@ def peaks(who: str, case: str, scale: Scale, rounds: int) -> tuple[float, list[f
         config, windows, updates = _setting(case, scale, Path(folder))
         trainer = spark(config)
         if case in JUDGE:
-            judging(trainer, scale, JUDGE[case])
+            judging(trainer, scale, JUDGE[case][0])
         inputs = [clock_rows(trainer)] * windows * (1 + rounds)
         if who == "trl":
             trainer, inputs = _trl(trainer, config, inputs)
@@ -90,7 +95,9 @@ def peaks(who: str, case: str, scale: Scale, rounds: int) -> tuple[float, list[f
 
 def _setting(case: str, scale: Scale, folder: Path) -> tuple[Config, int, int]:
     if case in JUDGE:
-        return configure(*judge_overrides(scale, scale.save(folder), JUDGE[case])), 1, 1
+        shape, overrides = JUDGE[case]
+        path = scale.save(folder)
+        return configure(*judge_overrides(scale, path, shape, *overrides)), 1, 1
     overrides, windows, updates = TINY[case]
     return configure(*overrides), windows, updates
 

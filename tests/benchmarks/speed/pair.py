@@ -48,7 +48,14 @@ def configure(*overrides: str) -> Config:
 
 def spark(config: Config) -> SparkGRPOTrainer:
     with TemporaryDirectory() as folder:
-        return build_trainer(config, Path(folder))
+        return _ready(build_trainer(config, Path(folder)))
+
+
+def _ready(trainer: GRPOTrainer) -> GRPOTrainer:
+    """What train() does to the model before its first step."""
+    if trainer.args.gradient_checkpointing:
+        trainer.model.activation_checkpointing_enable()
+    return trainer
 
 
 def plain(ours: SparkGRPOTrainer, config: Config) -> GRPOTrainer:
@@ -66,9 +73,10 @@ def plain(ours: SparkGRPOTrainer, config: Config) -> GRPOTrainer:
     with TemporaryDirectory() as folder:
         shared = {name: getattr(ours.args, name) for name in _SHARED.split()}
         args = GRPOConfig(folder, **shared)
-        return GRPOTrainer(
+        trainer = GRPOTrainer(
             model, verifier, args=args, train_dataset=ticks, processing_class=tokenizer
         )
+    return _ready(trainer)
 
 
 def rows_of(prompts: list[str], system: str | None, group: int) -> list[dict]:

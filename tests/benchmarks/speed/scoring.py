@@ -1,7 +1,8 @@
 """Forward and backward of the policy loss alone: every way of sharing prompts beside TRL's own.
 
 One random model and both trainers' `_get_per_token_logps_and_entropies` on the same rows, which
-end raggedly. Log-probabilities and gradients are compared on the way.
+end raggedly. Log-probabilities and gradients are compared on the way. "Recomputed" is activation
+checkpointing, on both sides.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from tempfile import TemporaryDirectory
 import torch
 from trl import GRPOTrainer
 
-from spark_lab.errors import UserError
 from spark_lab.training.meter import ModelCost
 from spark_lab.training.trainer import SparkGRPOTrainer
 from speed.machine import matmul_rate
@@ -22,54 +22,70 @@ from speed.pair import GROUP, SHAPES, bound, configure, judge_overrides, spark
 from speed.scales import Scale
 
 ROUNDS = (5, 5, 4, 3)
-WAYS = ("cache", "packed")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Ways of sharing that are measured in the same rounds, for some of SHAPES."""
+
+    note: str
+    overrides: list[str]
+    ways: tuple[str, ...]
+    shapes: tuple[int, ...]
+
+
+SETTINGS = (
+    Setting("", [], ("cache", "packed"), (0, 1, 2, 3)),
+    Setting(", recomputed", ["trainer.activation_checkpointing=true"], ("packed",), (1, 2)),
+)
 
 
 def rows(scale: Scale, rounds: int | None = None, **_) -> list[Row]:
     found = []
     with TemporaryDirectory() as folder:
         path, rate = scale.save(Path(folder)), matmul_rate(scale.dtype)
-        for way in WAYS:
-            for shape, usual in enumerate(ROUNDS):
-                sharing = f"trainer.shared_prompts={way}"
-                try:
-                    config = configure(*judge_overrides(scale, path, shape, sharing))
-                except UserError as refused:
-                    print(f"scoring, {way}: not measured.\n{refused}")
-                    break
-                trainer = spark(config)
-                found.append(_compare(trainer, scale, shape, way, rounds or usual, rate))
+        for setting in SETTINGS:
+            for shape in setting.shapes:
+                overrides = judge_overrides(scale, path, shape, *setting.overrides)
+                found += _compare(setting, overrides, scale, shape, rounds or ROUNDS[shape], rate)
     return found
 
 
 def _compare(
-    trainer: SparkGRPOTrainer, scale: Scale, shape: int, way: str, rounds: int, rate: float
-) -> Row:
+    setting: Setting, overrides: list[str], scale: Scale, shape: int, rounds: int, rate: float
+) -> list[Row]:
+    trainers = {
+        way: spark(configure(*overrides, f"trainer.shared_prompts={way}")) for way in setting.ways
+    }
+    methods = {way: (SparkGRPOTrainer, trainer) for way, trainer in trainers.items()}
+    methods["trl"] = (GRPOTrainer, next(iter(trainers.values())))
     batch = _batch(*SHAPES[shape], scale)
-    owners = {"trl": GRPOTrainer, "spark": SparkGRPOTrainer}
-    seconds: dict[str, list[float]] = {name: [] for name in owners}
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
     last: dict[str, Pass] = {}
     for index in range(rounds + 1):
-        for name, owner in owners.items():
+        for name, (owner, trainer) in methods.items():
             last[name] = _pass(owner, trainer, batch)
             # The first round allocates.
             seconds[name] += [last[name].seconds] if index else []
-    left, right = last["trl"], last["spark"]
+    (prompt, completion), groups = SHAPES[shape], scale.groups[shape]
+    tokens, found = groups * GROUP * (prompt + completion), []
+    for way, trainer in trainers.items():
+        typical = middle(seconds[way])[0]
+        notes = {
+            "tokens/s": f"{tokens / typical:,.0f}",
+            "of matmul rate": f"{100 * groups * _flops(trainer, shape) / typical / rate:.0f} %",
+            **_differences(last["trl"], last[way]),
+        }
+        both = tuple(seconds["trl"]), tuple(seconds[way])
+        name = f"P/C {prompt}/{completion}, {way}{setting.note}"
+        found.append(Row("scoring", name, "s", *both, bound(prompt, completion), notes))
+    return found
+
+
+def _differences(left: Pass, right: Pass) -> dict[str, str]:
     logps = float((left.logps - right.logps).abs().max())
     gradient = float((left.gradient - right.gradient).norm() / left.gradient.norm())
-    prompt, completion = SHAPES[shape]
-    tokens = scale.groups[shape] * GROUP * (prompt + completion)
-    flops = _flops(trainer, shape) * scale.groups[shape]
-    typical = middle(seconds["spark"])[0]
-    notes = {
-        "tokens/s": f"{tokens / typical:,.0f}",
-        "of matmul rate": f"{100 * flops / typical / rate:.0f} %",
-        "log-probs": f"{logps:.0e}",
-        "gradient": f"{gradient:.0e}",
-    }
-    name = f"P/C {prompt}/{completion}, {way}"
-    both = map(tuple, seconds.values())
-    return Row("scoring", name, "s", *both, bound(prompt, completion), notes)
+    return {"log-probs": f"{logps:.0e}", "gradient": f"{gradient:.0e}"}
 
 
 @dataclass(frozen=True, slots=True)
