@@ -13,7 +13,17 @@ import pytest
 import torch
 from speed import commands, growth, judge, memory, scoring, solve
 from speed.measure import Row, middle
-from speed.pair import GROUP, SHAPES, Pair, bound, configure, judge_overrides, judging, spark
+from speed.pair import (
+    GROUP,
+    SHAPES,
+    Pair,
+    bound,
+    clock_rows,
+    configure,
+    judge_overrides,
+    judging,
+    spark,
+)
 from speed.scales import SCALES
 from speed.table import quantity
 
@@ -83,6 +93,17 @@ def test_peaks_of_memory_follow_what_a_window_needs():
         assert base > 100 and len(found) == 1
     # Three times the positions, whose activations outweigh the tiny model's weights.
     assert peaks["P/C 400/32"] > peaks["P/C 100/30"] + 10
+
+
+def test_trls_memory_is_measured_without_sparks_weights_and_gradients(model: Path):
+    config = configure(*judge_overrides(TINY, model, 0))
+    ours = spark(config)
+    judging(ours, TINY, 0)
+    theirs, inputs = memory._trl(ours, config, [clock_rows(ours)])
+    assert sum(weight.nbytes for weight in ours.model.parameters()) == 0
+    assert all(weight.grad is None for weight in ours.model.parameters())
+    assert sum(weight.nbytes for weight in theirs.model.parameters()) > 100_000
+    assert [len(rows) for rows in inputs] == [GROUP]
 
 
 def test_growth_fills_the_buffer_and_keeps_it_full():

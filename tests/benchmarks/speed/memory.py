@@ -7,7 +7,6 @@ for the column of whole processes.
 
 from __future__ import annotations
 
-import gc
 import json
 import statistics
 import subprocess
@@ -108,8 +107,9 @@ def _trl(ours: Trainer, config: Config, ticks: list[list[dict]]) -> tuple[Traine
     with listening(ours.loop) as heard:
         for seed, tick in enumerate(ticks):
             window(ours, tick, seed)
-    ours.model = ours.model_wrapped = None
-    gc.collect()
+    # Its callbacks hold the model, too: what can be given back is the weights' memory.
+    for weight in ours.model.parameters():
+        weight.data, weight.grad = weight.new_empty(0), None
     size, system = config.trainer.group_size, config.model.system_prompt
     return theirs, [rows_of(prompts, system, size) for prompts in heard]
 
