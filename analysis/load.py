@@ -57,8 +57,8 @@ class RunData:
         last = self.evals.iloc[-1]
         if last["fraction"] < 1.0:
             return None
-        measured = last.drop(list(_TEXT_COLUMNS), errors="ignore").dropna()
-        return {str(key): float(value) for key, value in measured.items()}
+        measured = last.dropna().items()
+        return {str(key): float(value) for key, value in measured if key not in _TEXT_COLUMNS}
 
 
 class Items(NamedTuple):

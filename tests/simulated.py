@@ -2,6 +2,7 @@
 
 `simulate_run` draws every held-out outcome from per-question probabilities whose mean over the
 questions' difficulties is the level asked for, so what an analysis should find is known.
+`record_run` writes outcomes that were drawn elsewhere.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from simulated_world import Levels, Questions, Row, level_at, rollout_row
+from simulated_world import Levels, Questions, Row, level_at, rollout_row, solved_row
 
 from spark_lab import runs
 from spark_lab.tracking.jsonl import RunLog
@@ -76,6 +77,26 @@ def simulate_run(
             if step and "train" in rollouts and (step == 1 or step % 20 == 0 or step == last):
                 log.rollouts("train", step, _train_rows(arm, step, levels or Levels(), rng))
     _conclude(folder, state, last, last / steps)
+    return folder
+
+
+def record_run(root: Path, arm: str, seed: int, right: np.ndarray, *, sweep: str) -> Path:
+    """Writes a finished run that answered the held-out questions as `right` [questions] says.
+
+    As little as a report needs for its verdicts: one step, and the evaluation after it.
+    """
+    config = _config(root, arm, seed, sweep, len(right), 1, 1)
+    folder = root / sweep / arm / f"seed{seed}-{runs.identity(config)}"
+    folder.mkdir(parents=True)
+    _describe(folder, config, ())
+    clock = _clock(1, 1, TOKENS_PER_STEP)
+    rows = [solved_row(1, question, 0, bool(one)) for question, one in enumerate(right)]
+    accuracy = {"policy/accuracy": float(right.mean())}
+    with RunLog(folder) as log:
+        log.evaluation(clock | {"questions": _fingerprint(0, len(right))} | accuracy)
+        log.rollouts("eval", 1, rows)
+        log.step(clock)
+    _conclude(folder, "done", 1, 1.0)
     return folder
 
 

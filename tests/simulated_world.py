@@ -88,22 +88,7 @@ class Questions:
 
     def _solve(self, step: int, fraction: float, question: int, sample: int, right: bool) -> Row:
         read = right or self._rng.random() >= level_at(self._levels.unreadable, fraction)
-        gold = 10 + question % 30
-        answer = gold if right else gold + 1
-        text = f"7+1=8; 8+{gold - 8}={answer} \\boxed{{{answer}}}" if read else "7+1=8; 8+5="
-        return rollout_row(
-            step,
-            "eval",
-            "solve",
-            set="heldout",
-            question=question,
-            prompt=f"Solve 7+1+{gold - 8}",
-            completion=text,
-            label=str(gold),
-            answer=str(answer) if read else None,
-            right=right,
-            sample=sample,
-        )
+        return solved_row(step, question, sample, right, read)
 
     def _judged(self, step: int, fraction: float, judge_set: str) -> list[Row]:
         verdicts = self._draw("judge", fraction, 2)
@@ -174,6 +159,25 @@ def _reflect_row(common: Row, shown_right: bool, right: bool) -> Row:
         right=right,
         form="verify_first",
         source_correct=shown_right,
+    )
+
+
+def solved_row(step: int, question: int, sample: int, right: bool, read: bool = True) -> Row:
+    gold = 10 + question % 30
+    answer = gold if right else gold + 1
+    text = f"7+1=8; 8+{gold - 8}={answer} \\boxed{{{answer}}}" if read else "7+1=8; 8+5="
+    return rollout_row(
+        step,
+        "eval",
+        "solve",
+        set="heldout",
+        question=question,
+        prompt=f"Solve 7+1+{gold - 8}",
+        completion=text,
+        label=str(gold),
+        answer=str(answer) if read else None,
+        right=right,
+        sample=sample,
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 from simulated import Levels, simulate_run
-from test_report import page_of, section, words
+from test_report import page_of, rewrite, section, words
 
 from spark_lab.analysis.report import write
 from spark_lab.errors import UserError
@@ -118,6 +120,27 @@ def test_a_primary_metric_beyond_the_usual_ones_is_tested_and_shown(tmp_path: Pa
     assert "tts/accuracy answers the question, and no run has it" in section(skipped, "missing")
     counted = page_of(asked(tmp_path / "counted", primary="compute/generated_tokens"))
     assert "is no share between 0 and 1" in words(section(counted, "verdicts"))
+
+
+def test_a_balanced_accuracy_is_a_share_whatever_its_questions_weigh(tmp_path: Path) -> None:
+    """With few wrong solutions, one of them weighs more than a whole question."""
+    metric = "fixed/judge/pointwise_balanced_accuracy"
+    folder = asked(tmp_path, primary=metric)
+    for run in folder.glob("*/seed*"):
+        path = run / "rollouts/eval-000012.jsonl.gz"
+        rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+        kept = [row for row in rows if row["source_correct"] is not False or row["question"] < 3]
+        lines = "".join(json.dumps(row) + "\n" for row in kept)
+        path.write_bytes(gzip.compress(lines.encode(), mtime=0))
+        judged = [r for r in kept if (r["set"], r["objective"]) == ("fixed", "pointwise")]
+        shares = [
+            np.mean([row["reward"] for row in judged if row["source_correct"] is label])
+            for label in (True, False)
+        ]
+        rewrite(run / "eval.jsonl", lambda row, s=shares: row | {metric: float(np.mean(s))})
+    verdicts = words(section(page_of(folder), "verdicts"))
+    assert "none vs reflect: pointwise judge accuracy" in verdicts
+    assert "pointwise judge accuracy (fixed judge set) is not compared" not in verdicts
 
 
 def test_a_damaged_question_is_no_question(tmp_path: Path) -> None:

@@ -225,6 +225,8 @@ def test_a_kill_never_leaves_half_a_file(tmp_path: Path) -> None:
         words = [sys.executable, "-c", code, str(path)]
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
             process.stdout.readline()
+            while not path.exists():
+                time.sleep(0.01)
             time.sleep(delay)
             process.kill()
         text = path.read_text()

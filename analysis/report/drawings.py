@@ -84,8 +84,10 @@ class Artist:
 
     def answer(self) -> Drawing:
         """The contrasts in the metrics that answer the sweeps' questions."""
-        title = f"Difference to {self._found.baseline} in what answers the question"
         primary = self._found.primary
+        title = (
+            f"Difference to {self._found.baseline} in {' and '.join(map(metric_words, primary))}"
+        )
         chosen = [one for one in self._found.contrasts if one.pairs.metric in primary]
         if not chosen:
             return Drawing("answer", title, "Nothing to draw: no contrast answers the question.")

@@ -48,7 +48,7 @@ def entry(report: Report, command: str) -> Entry:
     draw = report.answer.draw
     parts = [f"## {markdown(sweep)}", f"**{markdown(asked.question)}**"]
     if draw:
-        alt = markdown(f"{report.answer.title} of {sweep}")
+        alt = markdown(f"{sweep}: {report.answer.title}")
         parts.append(f"![{alt}]({FIGURES}/{sweep}.svg)\n\n*{markdown(report.answer.caption)}*")
     verdicts = [one for metric in report.primary for one in report.verdicts.get(metric, [])]
     lines = [f"**{one.tag}** {markdown(one.line)}" for one in verdicts]

@@ -16,6 +16,8 @@ from spark_lab.schema import Config, ObjectiveConfig
 # What does not change a run's results, and so not its identity.
 _NOT_IDENTITY = ("root", "name", "arm", "dry_run", "force", "reuse", "retry", "tracking")
 _NOT_IDENTITY_TRAINER = ("threads", "save_every", "keep_checkpoints")
+# Plain values only; libyaml's own is ten times as fast.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def arm(objective: ObjectiveConfig) -> str:
@@ -49,7 +51,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The resolved configuration of a run as plain values. UserError if damaged."""
     path = folder / "config.yaml"
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         config = error
     if isinstance(config, dict):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import textwrap
 from pathlib import Path
 
 from rich import box
@@ -14,6 +16,8 @@ from rich.text import Text
 from spark_lab.sweeping.plan import Plan, PlannedRun
 from spark_lab.sweeping.worker import log_of
 from spark_lab.tracking.skills import SKILLS
+
+_NAME_WIDTH = 12
 
 
 def say(
@@ -57,7 +61,8 @@ def _reason(run: PlannedRun, errors: dict[str, str]) -> str:
 def _arms(plan: Plan) -> Table:
     """Means over the finished seeds of each arm, at the final checkpoint."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("arm", style="bold", overflow="fold")
+    names = {arm: _broken(arm) for arm in plan.arms}
+    table.add_column("arm", style="bold", overflow="fold", min_width=_NAME_WIDTH)
     table.add_column("seeds", justify="right", no_wrap=True)
     for skill in SKILLS:
         table.add_column(Text(f"{skill.words}, %", style=skill.colour), justify="right")
@@ -66,8 +71,15 @@ def _arms(plan: Plan) -> Table:
         cells = [_mean([f[skill.metric] for f in finals if skill.metric in f]) for skill in SKILLS]
         planned = sum(run.arm == arm for run in plan.runs)
         count = f"{len(finals)}" if len(finals) == planned else f"{len(finals)} of {planned}"
-        table.add_row(arm, count, *cells)
+        table.add_row(names[arm], count, *cells)
     return table
+
+
+def _broken(name: str) -> str:
+    """A long name in lines, broken after a plus or a comma."""
+    parts = re.sub(r"([+,])(?=.)", r"\1 ", name)
+    lines = textwrap.wrap(parts, _NAME_WIDTH, break_on_hyphens=False)
+    return "\n".join(re.sub(r"([+,]) ", r"\1", line) for line in lines)
 
 
 def _mean(values: list[float]) -> str:

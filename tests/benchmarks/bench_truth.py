@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from truth_methods import METHODS
@@ -42,6 +43,12 @@ class Check:
     low: float
     high: float
     slack: float
+
+    @classmethod
+    def of(cls, what: str, measured: float, low: float, high: float, count: int) -> Self:
+        """Over `count` simulated sweeps."""
+        edge = min(max(high if measured > high else low, 0.01), 0.99)
+        return cls(what, measured, low, high, 3 * float(np.sqrt(edge * (1 - edge) / count)))
 
     @property
     def kept(self) -> bool:
@@ -78,16 +85,21 @@ def known_power(
     world: World, seeds: int, target: float, count: int, rng: np.random.Generator
 ) -> tuple[float, float]:
     """(stated, observed) power where the variance is known, at an effect that gives about `target`."""
-    spread = _true_spread(world, seeds, rng)
-    grid = np.linspace(0, 8, 161) * spread.total**0.5
-    wanted = float(np.interp(target, [power(effect, spread) for effect in grid], grid))
-    moved = with_effect(world, wanted)
-    stated = power(true_difference(moved, rng), _true_spread(moved, seeds, rng))
+    moved = findable(world, seeds, target, rng)
+    stated = power(true_difference(moved, rng), true_spread(moved, seeds, rng))
     found = 0
     for values in _chunks(moved, 1, seeds, count, rng):
         mean, *parts = two_way(values[:, 0])
         found += (np.abs(mean) > half_width(*parts, seeds, world.questions, 0.05)).sum()
     return stated, found / count
+
+
+def findable(world: World, seeds: int, target: float, rng: np.random.Generator) -> World:
+    """The world with an effect that is found with about `target` power."""
+    spread = true_spread(world, seeds, rng)
+    grid = np.linspace(0, 8, 161) * spread.total**0.5
+    wanted = float(np.interp(target, [power(effect, spread) for effect in grid], grid))
+    return with_effect(world, wanted)
 
 
 def repeat_power(share: float, seeds: int, count: int, rng: np.random.Generator) -> float:
@@ -162,7 +174,7 @@ def _null_table(count: int, rng: np.random.Generator) -> tuple[str, list[Check]]
             better, wrong = null_errors(world, seeds, count, rng)
             cells += f"{better:>9.3f} /{wrong:6.3f}"
             checks.append(
-                _check(f"false verdicts, {world.name}, n = {seeds}", wrong, 0, 0.05, count)
+                Check.of(f"false verdicts, {world.name}, n = {seeds}", wrong, 0, 0.05, count)
             )
         lines.append(f"{world.name:32}{cells}")
     return "\n".join(lines), checks
@@ -182,7 +194,7 @@ def _coverage_table(count: int, rng: np.random.Generator) -> tuple[str, list[Che
             cells, missed = cells + f"{held:>9.3f}", missed + f"{above:>8.3f}"
             if world is not STRESS:
                 name = f"coverage, {world.name}, n = {seeds}"
-                checks.append(_check(name, held, 0.93, 0.97, count))
+                checks.append(Check.of(name, held, 0.93, 0.97, count))
         lines.append(f"{world.name:32}{cells}   {missed}")
     lines.append(
         "The last world is beyond normal theory with so few seeds; it is shown, not promised."
@@ -195,7 +207,7 @@ def _power_table(count: int, rng: np.random.Generator) -> tuple[str, list[Check]
 
     def add(name: str, seeds: int, stated: float, observed: float) -> str:
         label = f"power, {name}, n = {seeds}"
-        checks.append(_check(label, observed, stated - 0.05, stated + 0.05, count))
+        checks.append(Check.of(label, observed, stated - 0.05, stated + 0.05, count))
         return f"{stated:>9.3f} /{observed:6.3f}"
 
     for world in (WORLDS[1], WORLDS[2], WORLDS[4]):
@@ -227,7 +239,7 @@ def _chunks(
         yield sweeps(world, arms, seeds, min(CHUNK, count - start), rng)
 
 
-def _true_spread(world: World, seeds: int, rng: np.random.Generator) -> Spread:
+def true_spread(world: World, seeds: int, rng: np.random.Generator) -> Spread:
     parts = [two_way(values[:, 0])[1:] for values in _chunks(world, 1, seeds, 2000, rng)]
     by_seed, by_question = (float(np.concatenate(part).mean()) for part in zip(*parts, strict=True))
     return Spread(by_seed, by_question, seeds, world.questions)
@@ -242,11 +254,6 @@ def _observed(
     freedom = truth.n_questions - 1
     questions = truth.questions * rng.chisquare(freedom, count) / freedom
     return mean, seeds, questions
-
-
-def _check(what: str, measured: float, low: float, high: float, count: int) -> Check:
-    edge = min(max(high if measured > high else low, 0.01), 0.99)
-    return Check(what, measured, low, high, 3 * float(np.sqrt(edge * (1 - edge) / count)))
 
 
 def main() -> int:

@@ -1,12 +1,16 @@
-"""The promises of bench_truth.py on fewer sweeps: wrong methods miss these by far."""
+"""The promises of bench_truth.py and bench_truth_folders.py on fewer sweeps: wrong methods miss these by far."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from bench_truth import coverage, known_power, null_errors, planned_power, repeat_power
+from bench_truth_folders import read_back
 from truth_methods import bootstrap_seeds, satterthwaite, shipped, t_over_seeds
-from truth_worlds import WORLDS, sweeps, true_difference, with_effect
+from truth_worlds import WORLDS, outcomes, sweeps, true_difference, with_effect
 
 ORDINARY, SEEDY, QUESTIONY = WORLDS[1], WORLDS[2], WORLDS[4]
 
@@ -59,3 +63,13 @@ def test_satterthwaite_errs_in_the_tails_of_three_seeds() -> None:
         low, high = method(values, rng)
         missed[method] = np.mean((low > 0) | (high < 0))
     assert missed[satterthwaite] > 0.065 and missed[shipped] < 0.055
+
+
+def test_run_folders_give_the_verdicts_of_the_arrays(tmp_path: Path) -> None:
+    """`read_back` holds every number against the arrays' own; an effect is found, chance is not."""
+    rng, silent = np.random.default_rng(5), "not separable"
+    world = replace(WORLDS[8], effect=2.0)
+    for index in range(6):
+        found = read_back(outcomes(world, 3, 4, 1, rng)[0], tmp_path, f"sweep{index}")
+        tags = {one.pairs.arm: one.outcome for one in found.contrasts}
+        assert tags == {"pointwise": "better", "pairwise": silent, "reflect": silent}

@@ -54,16 +54,23 @@ def sweeps(world: World, arms: int, seeds: int, count: int, rng: np.random.Gener
 
     The first arm carries `world.effect`, the others none.
     """
+    right = outcomes(world, arms, seeds, count, rng)
+    return right[:, 1:].astype(np.float32) - right[:, :1]
+
+
+def outcomes(
+    world: World, arms: int, seeds: int, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Right answers of a baseline and of `arms` arms: bool [count, 1 + arms, seeds, questions]."""
     shape = (count, arms + 1, seeds, 1)
     logits = rng.normal(world.level, world.difficulty, (count, 1, 1, world.questions))
     logits = logits + rng.normal(0, world.shared, (count, 1, seeds, 1))
     logits = logits + world.knack * rng.standard_normal((count, arms + 1, 1, world.questions))
     luck = _luck(world, shape, rng)
     luck[:, 1] += world.effect
-    right = rng.random((count, arms + 1, seeds, world.questions), np.float32) < expit(
+    return rng.random((count, arms + 1, seeds, world.questions), np.float32) < expit(
         (logits + luck).astype(np.float32)
     )
-    return right[:, 1:].astype(np.float32) - right[:, :1]
 
 
 def true_difference(world: World, rng: np.random.Generator) -> float:
