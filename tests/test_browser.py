@@ -67,7 +67,7 @@ def chromium(profile: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
     command += ["--disable-dev-shm-usage", "--no-proxy-server", "--virtual-time-budget=5000"]
     command += ["--enable-logging=stderr", "--v=0", f"--user-data-dir={profile}", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
 
 
 def probed(page: Path, tmp_path: Path, width: int) -> dict:
