@@ -7,9 +7,10 @@ from pathlib import Path
 
 from spark_lab import runs
 from spark_lab.errors import Problem, UserError
-from spark_lab.tracking import describe
+from spark_lab.tracking import describe, words
 from spark_lab.tracking.mlflow_mirror import MlflowMirror, exists, read_note
 from spark_lab.tracking.store import Store, open_store
+from spark_lab.tracking.sweep_mirror import PLAN, experiment, find_sweeps, sync_sweep
 
 
 def main(argv: list[str]) -> None:
@@ -19,13 +20,17 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--uri", help="another MLflow store (<root>/mlflow.db)")
     args = parser.parse_args(argv)
     synced = sync(Path(args.root), args.uri)
-    print(f"{len(synced)} runs in MLflow. `spark-lab ui{_elsewhere(args.root)}` shows them.")
+    sweeps = sum((folder / PLAN).exists() for folder in synced)
+    found = words.number(len(synced) - sweeps, "run")
+    if sweeps:
+        found += f" and {words.number(sweeps, 'sweep')}"
+    print(f"{found} in MLflow. `spark-lab ui{_elsewhere(args.root)}` shows them.")
 
 
 def sync(root: Path, uri: str | None = None) -> dict[Path, str]:
-    """Syncs every run folder below a root; what is up to date is left alone.
+    """Syncs every run folder and every sweep below a root; what is up to date is left alone.
 
-    Returns the MLflow run id of each folder. Raises UserError when there is no run, a run folder is
+    Returns the MLflow run id of each folder, a sweep's own too. Raises UserError when there is no run, a run folder is
     damaged or the store can't be opened; the other folders are synced all the same.
     """
     folders = runs.find_runs(root)
@@ -48,6 +53,16 @@ def sync(root: Path, uri: str | None = None) -> dict[Path, str]:
             synced[folder] = sync_run(folder, stores[name])
         except UserError as error:
             problems += error.problems
+    for folder in find_sweeps(root):
+        try:
+            name = experiment(folder)
+            stores[name] = stores.get(name) or open_store(root, uri, name)
+            run_id = sync_sweep(folder, stores[name])
+        except UserError as error:
+            problems += error.problems
+            continue
+        if run_id is not None:
+            synced[folder] = run_id
     if problems:
         raise UserError(*dict.fromkeys(problems))
     return synced
