@@ -84,8 +84,8 @@ def test_frozen_items_are_used_in_turn_for_ever_and_once_in_a_window():
     waiting = buffer("reflect", source="frozen", take="shares")
     waiting.push((item("reflect", i) for i in range(5)), 5)
     assert windows(waiting.take(9, EVEN)) == [0, 1, 2, 3, 4]
-    turns = [window for _ in range(5) for window in windows(waiting.take(2, EVEN))]
-    assert turns == 2 * [0, 1, 2, 3, 4]
+    rounds = [window for _ in range(5) for window in windows(waiting.take(2, EVEN))]
+    assert rounds == 2 * [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("order", ["oldest", "newest", "hardest"])
