@@ -15,7 +15,7 @@ def check(config: Config) -> list[Problem]:
     """Every clash. Needs values that are right by themselves (`limits.check`)."""
     return [
         problem
-        for rule in (_objectives, _changes, _starved, _sources, _order, _schedule)
+        for rule in (_objectives, _supervised, _changes, _starved, _sources, _order, _schedule)
         for problem in rule(config)
     ]
 
@@ -63,6 +63,26 @@ def _templates(name: str, slot: Any) -> int:
     if name == "pointwise":
         return max(len(found.pointwise[form]) for form in slot.forms)
     return max(len(texts) for (form, _), texts in found.reflect.items() if form in slot.forms)
+
+
+def _supervised(config: Config) -> Iterator[Problem]:
+    """What needs completions that the policy has written, where they are given."""
+    for name, slot in active(config.objective).items():
+        if slot.loss != "sft":
+            continue
+        where, fix = f"objective.{name}.loss", f"objective.{name}.loss=grpo"
+        if "competence" in (slot.share_schedule, slot.weight_schedule):
+            expected = "a share and a weight that follow no accuracy, as there are no rewards"
+            yield Problem(where, "sft with a schedule by competence", expected, fix)
+        if getattr(slot, "chain", False):
+            expected = "no chain, as there are no second attempts to recycle"
+            yield Problem(where, "sft with objective.reflect.chain", expected, fix)
+        if config.trainer.scale_rewards == "batch":
+            expected = "rewards scaled by group, or not: given completions have none to scale with"
+            yield Problem(where, "sft with trainer.scale_rewards=batch", expected, fix)
+        if config.trainer.grpo.get("use_vllm"):
+            expected = "transformers' generation, as vLLM samples whole groups only"
+            yield Problem(where, "sft with trainer.grpo.use_vllm", expected, fix)
 
 
 def _changes(config: Config) -> Iterator[Problem]:

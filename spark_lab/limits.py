@@ -14,6 +14,7 @@ _MATERIALS = ("answer", "working", "both")
 _CHANGES = ("constant", "linear", "cosine", "competence")
 _OBJECTIVES = ("pointwise", "pairwise", "reflect")
 _CHOICES: dict[str, tuple[str, ...]] = {
+    **{f"objective.{name}.loss": ("grpo", "sft") for name in _OBJECTIVES},
     **{f"objective.{name}.material": _MATERIALS for name in _OBJECTIVES},
     **{f"objective.{name}.share_schedule": _CHANGES for name in _OBJECTIVES},
     **{f"objective.{name}.weight_schedule": _CHANGES for name in _OBJECTIVES},

@@ -14,6 +14,7 @@ from typing import Any, Optional
 class JudgingConfig:
     """What the three objectives have in common."""
 
+    loss: str
     share: float
     share_schedule: str
     share_end: Optional[float]

@@ -23,6 +23,12 @@ SCHEDULES = {
         "trainer.updates_per_window=2",
         "trainer.num_iterations=2",
     ],
+    "verdicts given": [
+        "schedule=mixed",
+        "trainer.prompts_per_window=5",
+        "objective.pointwise.loss=sft",
+        "objective.pairwise.loss=sft",
+    ],
     "self-judge": [
         "trainer.prompts_per_window=3",
         "reward=self_judge",

@@ -144,6 +144,13 @@ SCHEDULES = {
         "reward.self_judge.judge=ema",
         "reward.self_judge.anchor=0.6",
     ],
+    "mixed, open window, verdicts given": [
+        "schedule=mixed",
+        "trainer.updates_per_window=2",
+        "trainer.micro_batch_size=4",
+        "objective.pointwise.loss=sft",
+        "objective.pairwise.loss=sft",
+    ],
     "alternate, TRL's scoring": ["schedule=alternate", "trainer.shared_prompts=off"],
 }
 

@@ -107,7 +107,10 @@ class Recorder(TrainerCallback):
     @staticmethod
     def _rows(groups: list[GradedGroup], step: int) -> list[dict[str, Any]]:
         return [
-            row for index, group in enumerate(groups) for row in rollout_rows(group, index, step)
+            row
+            for index, group in enumerate(groups)
+            if not group.given
+            for row in rollout_rows(group, index, step)
         ]
 
     def on_save(

@@ -38,7 +38,8 @@ class GradedGroup:
     """The samples of one source in one window. `label` is what a correct one answers.
 
     `verified`: the verifier said what they are worth, not the label of a judgement or the policy.
-    `extra`: sampled for judging only (see `training.schedule`).
+    `extra`: sampled for judging only (see `training.schedule`). `given`: not sampled at all (see
+    `training.supervised`).
     """
 
     source: Source
@@ -48,6 +49,7 @@ class GradedGroup:
     verified: bool
     samples: tuple[Sample, ...]
     extra: bool
+    given: bool
 
     @property
     def objective(self) -> str:
@@ -59,17 +61,28 @@ class GradedGroup:
 
 
 def objective_metrics(name: str, groups: Sequence[GradedGroup]) -> dict[str, float]:
-    """Reward statistics over samples; `zero_std_fraction` over groups (no gradient in those)."""
+    """Reward statistics over samples; `zero_std_fraction` over groups (no gradient in those).
+
+    Of given completions there are only their number, without copies, and their length.
+    """
+    samples = [sample for group in groups for sample in group.samples]
+    values = {
+        "count": len(groups) if groups[0].given else len(samples),
+        "length": statistics.fmean(sample.length for sample in samples),
+    }
+    if not groups[0].given:
+        values |= _reward_metrics(groups)
+    return {f"train/{name}/{key}": value for key, value in values.items()}
+
+
+def _reward_metrics(groups: Sequence[GradedGroup]) -> dict[str, float]:
     samples = [sample for group in groups for sample in group.samples]
     rewards = [sample.verdict.reward for sample in samples]
     flat = [len(set(group.rewards)) == 1 for group in groups]
-    values = {
+    return {
         "reward_mean": statistics.fmean(rewards),
         "reward_std": statistics.pstdev(rewards),
         "zero_std_fraction": statistics.fmean(flat),
         "parse_failure_rate": statistics.fmean(not sample.verdict.parsed for sample in samples),
         "truncated_fraction": statistics.fmean(sample.truncated for sample in samples),
-        "count": len(samples),
-        "length": statistics.fmean(sample.length for sample in samples),
     }
-    return {f"train/{name}/{key}": value for key, value in values.items()}

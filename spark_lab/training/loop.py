@@ -82,6 +82,14 @@ class SparkLoop:
         """Whether the open window is sampled for judging only, so that nothing is trained on it."""
         return self._plan.extra
 
+    def given(self, group: int) -> str | None:
+        """What the open window's group is to be taught to write, where that is not left to it."""
+        source = self._plan.sources[group]
+        return rf"\boxed{{{source.label}}}" if self._teaches(source) else None
+
+    def _teaches(self, source: Source) -> bool:
+        return isinstance(source, Item) and self._objectives[source.objective].config.loss == "sft"
+
     def _prompt(self, source: Source) -> str:
         if isinstance(source, int):
             return self._solve.prompt(self._questions[source])
@@ -111,7 +119,7 @@ class SparkLoop:
     def _verifies(self, source: Source) -> bool:
         if isinstance(source, int):
             return not self._hides(source)
-        return self._objectives[source.objective].asks_the_verifier
+        return self._objectives[source.objective].asks_the_verifier and not self._teaches(source)
 
     def _hides(self, source: Source) -> bool:
         return isinstance(source, int) and self._questions[source].answer is None
@@ -159,13 +167,15 @@ class SparkLoop:
                 self._verifies(source),
                 tuple(samples[i * size : (i + 1) * size]),
                 self._plan.extra,
+                self._teaches(source),
             )
             for i, source in enumerate(self._plan.sources)
         ]
         for group in graded:
             if isinstance(group.source, Item):
                 self._ages.append(self._window - group.source.window)
-                self._mix.learn(group.objective, group.rewards)
+                if not group.given:
+                    self._mix.learn(group.objective, group.rewards)
         self._graded += graded
         self._watch(graded)
         self._recycle(graded)

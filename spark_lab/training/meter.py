@@ -88,6 +88,20 @@ class ComputeMeter:
         self.trained_tokens += generated * iterations
         self.flops += passes * sum(cost.forward_flops(0, sum(length)) for length in lengths)
 
+    def add_given(
+        self,
+        cost: ModelCost,
+        lengths: Sequence[tuple[int, int]],
+        *,
+        iterations: int,
+        scoring_passes: int,
+        recompute: bool,
+    ) -> None:
+        """Count rows whose completions are given: trained on as those of a window, never sampled."""
+        self.trained_tokens += iterations * sum(completion for _, completion in lengths)
+        passes = scoring_passes + iterations * (4 if recompute else 3)
+        self.flops += passes * sum(cost.forward_flops(0, sum(length)) for length in lengths)
+
     def add_samples(self, cost: ModelCost, lengths: Sequence[tuple[int, int]]) -> None:
         """Count completions that are only read, such as judgements: one forward each, no training."""
         self.rollouts += len(lengths)

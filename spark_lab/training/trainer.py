@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -51,6 +50,7 @@ from spark_lab.training.microbatches import keep_groups, sort_by_length
 from spark_lab.training.shared_prompts.trial import attempt
 from spark_lab.training.slow_judge import SlowJudge
 from spark_lab.training.state import load_state, save_state
+from spark_lab.training.supervised import merge_copies, mergeable, target_ids
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +89,8 @@ class SparkGRPOTrainer(GRPOTrainer):
         self.system_prompt = system_prompt
         self._sort_micro_batches = sort_micro_batches
         self._local: list[Sample] = []
+        # Of a window that is about to be sampled: the completions of its rows, where they are given.
+        self._given: list[list[int] | None] = []
         ticks = Dataset.from_dict({"prompt": [""] * clock})
         super().__init__(
             model=model, args=args, reward_funcs=[self.verifier], train_dataset=ticks, **kwargs
@@ -97,6 +99,7 @@ class SparkGRPOTrainer(GRPOTrainer):
         if slow_judge is not None:
             slow_judge.begin(self.model)
             self.add_callback(slow_judge)
+        self._merges = mergeable(args, aux_loss=self.aux_loss_enabled)
         self._sharing: tuple[str, ...] = ()
         self.scoring = self._choose_scoring(shared_prompts)
         self.generation = sampling.choose(self, shared_prompts)
@@ -163,10 +166,12 @@ class SparkGRPOTrainer(GRPOTrainer):
             self._absorb(window)
             window = self._sample_window(len(inputs))
         groups = [group for group, _ in self._places(len(inputs))]
-        self._weigh(window["advantages"], groups)
+        given = self._weigh(window["advantages"], groups)
         self._absorb(window)
-        if self._sharing:
+        if self._sharing or any(given):
             window["group"] = torch.tensor(groups, device=self.accelerator.device)
+        if any(given):
+            window["given"] = torch.tensor(given, device=self.accelerator.device)
         return window
 
     def _places(self, rows: int) -> list[tuple[int, int]]:
@@ -177,6 +182,7 @@ class SparkGRPOTrainer(GRPOTrainer):
     def _sample_window(self, rows: int) -> dict[str, Any]:
         prompts = self.loop.plan()
         self._local = []
+        self._given = [self._target(group) for group, _ in self._places(rows)]
         return super()._generate_and_score_completions(
             [
                 {
@@ -188,23 +194,47 @@ class SparkGRPOTrainer(GRPOTrainer):
             ]
         )
 
+    def _target(self, group: int) -> list[int] | None:
+        text = self.loop.given(group)
+        return None if text is None else target_ids(self.processing_class, text)
+
     def _generate_single_turn(
         self,
         prompt_ids: list[list[int]],
         images: Any,
-        multimodal_fields: Any,
+        multimodal_fields: dict[str, Any],
         *rest: Any,
         **more: Any,
-    ) -> tuple[list[list[int]], list[list[float]] | None]:
-        """TRL's, each prompt computed once for its rows."""
-        if self.generation == sampling.SHARED and not images and not multimodal_fields:
-            return sampling.sample(self, prompt_ids), None
-        return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest, **more)
+    ) -> tuple[list[list[int]], Any]:
+        """TRL's, of those rows alone whose completions are not given."""
+        given, self._given = self._given, []
+        if not any(given):
+            return self._sample(prompt_ids, images, multimodal_fields, *rest, **more)
+        rows = [row for row, target in enumerate(given) if target is None]
+        fields = {key: [value[row] for row in rows] for key, value in multimodal_fields.items()}
+        drawn: list[list[int]] = []
+        if rows:
+            drawn, _ = self._sample([prompt_ids[row] for row in rows], None, fields, *rest, **more)
+        sampled = iter(drawn)
+        return [target or next(sampled) for target in given], None
 
-    def _weigh(self, advantages: torch.Tensor, groups: list[int]) -> None:
+    def _sample(
+        self, prompt_ids: list[list[int]], images: Any, fields: Any, *rest: Any, **more: Any
+    ) -> tuple[list[list[int]], Any]:
+        """TRL's, each prompt computed once for its rows."""
+        if self.generation == sampling.SHARED and not images and not fields:
+            return sampling.sample(self, prompt_ids), None
+        return super()._generate_single_turn(prompt_ids, images, fields, *rest, **more)
+
+    def _weigh(self, advantages: torch.Tensor, groups: list[int]) -> list[bool]:
+        """Apply the loss weights; returns which rows are given ones, whose advantage is 1."""
+        given = [self.loop.given(group) is not None for group in groups]
+        if any(given):  # their rewards are equal, so TRL made it 0
+            advantages[torch.tensor(given, device=advantages.device)] = 1.0
         weights = [self.loop.loss_weight(group) for group in groups]
         if any(weight != 1.0 for weight in weights):
             advantages *= torch.tensor(weights, dtype=advantages.dtype, device=advantages.device)
+        return given
 
     def _absorb(self, window: dict[str, Any]) -> None:
         prompt_lengths = window["prompt_mask"].sum(1).tolist()
@@ -214,15 +244,23 @@ class SparkGRPOTrainer(GRPOTrainer):
         ]
         samples = gather_object(local)
         self.loop.absorb(samples)
-        self.meter.add_window(
-            self.cost,
-            [(sample.prompt_length, sample.length) for sample in samples],
-            iterations=0 if self.loop.extra else self.num_iterations,
-            scoring_passes=sum(
+        sampled, given = [], []
+        for row, sample in enumerate(samples):
+            group, place = divmod(row, self.num_generations)
+            lengths = (sample.prompt_length, sample.length)
+            if self.loop.given(group) is None:
+                sampled.append(lengths)
+            elif place == 0 or not self._merges:
+                given.append(lengths)
+        training = {
+            "iterations": 0 if self.loop.extra else self.num_iterations,
+            "scoring_passes": sum(
                 key in window for key in ("old_per_token_logps", "ref_per_token_logps")
             ),
-            recompute=self.args.gradient_checkpointing,
-        )
+            "recompute": self.args.gradient_checkpointing,
+        }
+        self.meter.add_window(self.cost, sampled, **training)
+        self.meter.add_given(self.cost, given, **training)
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
         buffered = self._buffered_inputs
@@ -231,6 +269,8 @@ class SparkGRPOTrainer(GRPOTrainer):
         if fresh and self.model.training:
             if self._sharing:
                 self._buffered_inputs = keep_groups(self._buffered_inputs)
+            if self._merges and "given" in self._buffered_inputs[0]:
+                self._buffered_inputs = merge_copies(self._buffered_inputs)
             if self._sort_micro_batches:
                 per_update = self.args.gradient_accumulation_steps
                 self._buffered_inputs = sort_by_length(self._buffered_inputs, per_update)
