@@ -9,6 +9,7 @@ how far one window can pull. Nothing is sampled, so no token is generated.
 
 The rows of a group are copies of one item. Where the loss is a plain sum over tokens, the copies in
 a micro-batch are merged into one row with their summed advantage: the same gradient, computed once.
+Not with several processes, whose metrics TRL gathers row by row: all must have equally many.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ def target_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
 
 
-def mergeable(args: GRPOConfig, *, aux_loss: bool) -> bool:
+def mergeable(args: GRPOConfig, *, aux_loss: bool, processes: int) -> bool:
     """Whether copies can be merged without changing the gradient."""
     return (
-        args.loss_type in _SUMS
+        processes == 1
+        and args.loss_type in _SUMS
         and args.beta == 0
         and args.top_entropy_quantile == 1
         and not args.entropy_coef

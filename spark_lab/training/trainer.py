@@ -99,7 +99,8 @@ class SparkGRPOTrainer(GRPOTrainer):
         if slow_judge is not None:
             slow_judge.begin(self.model)
             self.add_callback(slow_judge)
-        self._merges = mergeable(args, aux_loss=self.aux_loss_enabled)
+        processes = self.accelerator.num_processes
+        self._merges = mergeable(args, aux_loss=self.aux_loss_enabled, processes=processes)
         self._sharing: tuple[str, ...] = ()
         self.scoring = self._choose_scoring(shared_prompts)
         self.generation = sampling.choose(self, shared_prompts)
