@@ -227,6 +227,13 @@ def _schedule(config: Config) -> Iterator[Problem]:
                 "1, as joint puts a question and a judge window into one update",
                 f"trainer.{key}=1, or schedule=alternate",
             )
+    if schedule.kind == "judge_only" and config.recycle.source != "frozen":
+        yield Problem(
+            "schedule.kind",
+            f"judge_only with recycle.source={config.recycle.source}",
+            "items of the starting model: without question windows no others are made",
+            "recycle=frozen, or schedule=joint",
+        )
     size = trainer.prompts_per_window
     recycled = round(schedule.fraction * size)
     if schedule.kind == "mixed" and not 0 < recycled < size:

@@ -28,7 +28,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "reward.self_judge.kind": ("pointwise", "pairwise"),
     "reward.self_judge.material": ("answer", "working"),
     "reward.self_judge.judge": ("current", "ema", "snapshot"),
-    "schedule.kind": ("joint", "alternate", "mixed"),
+    "schedule.kind": ("joint", "alternate", "mixed", "judge_only"),
     "task.verifier": ("exact", "numeric", "math"),
     "model.dtype": ("auto", "float32", "bfloat16"),
     "model.attention": ("auto", "sdpa", "eager", "flash_attention_2"),

@@ -8,6 +8,7 @@ A window is one batch of `size` groups that is sampled at once. The schedules:
 - alternate: a solve update, then a judge update if the buffer holds a whole window (the authors'
   code). The judge window is sampled from the already updated weights.
 - mixed: a fixed fraction of a window's groups is recycled items (RISE, arXiv 2505.13445).
+- judge_only: judge windows alone, of items that the starting model made (the paper's Reward-Only).
 
 A judge window (for mixed: a window with items in it) is due after every `judge_every` solve
 windows, and waits until `judge_items` items are there. Where the buffer can't fill its part (at the
@@ -88,6 +89,8 @@ class Schedule:
 
     def _due(self) -> int:
         """How many places of the next window the cadence gives to items."""
+        if self._config.kind == "judge_only":
+            return self._size
         # A mixed window has questions too, so it is itself the last of its `judge_every`.
         solved = self._solved + (self._config.kind == "mixed")
         return self._recycled if self._active and solved >= self._config.judge_every else 0
