@@ -29,6 +29,7 @@ completions are graded; the data loader is only a clock, since the loop draws it
 from __future__ import annotations
 
 import logging
+from functools import partial
 from dataclasses import replace
 from typing import Any
 
