@@ -31,9 +31,20 @@ def test_two_ranks_train_as_one(tmp_path: Path):
         for key in expected:
             if key.startswith(("train/", "recycle/", "compute/")) and key != "compute/flops":
                 assert found[key] == expected[key], key
-    start, one, two = (weights(tmp_path / f"{name}.safetensors") for name in ("start", "one", "two"))
+    start, one, two = (
+        weights(tmp_path / f"{name}.safetensors") for name in ("start", "one", "two")
+    )
     # Adam's first steps go by the sign of a gradient, be it rounding alone: compare the whole way.
     assert (two - one).norm() <= 1e-2 * (one - start).norm()
+
+
+@pytest.mark.slow
+def test_packed_rows_go_through_wrapped_models():
+    done = torchrun(str(HERE / "wrapped.py"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    for wrap in ("ddp", "fsdp1", "fsdp2"):
+        for name in ("gemma3", "mixtral"):
+            assert all(f"ok {wrap} {name} rank {rank}" in done.stdout for rank in (0, 1))
 
 
 def weights(path: Path) -> torch.Tensor:

@@ -123,12 +123,16 @@ def plain(model, ids, mask, length, *, aux_loss: bool = False) -> Scores:
     return Scores(output.log_probs[:, -length:], output.entropy[:, -length:], output.aux_loss)
 
 
-def gradient(model, scores: Scores) -> torch.Tensor:
-    """Of a sum that weighs every token's log-probability and entropy differently."""
+def objective(scores: Scores) -> torch.Tensor:
+    """A sum that weighs every token's log-probability and entropy differently."""
     weights = torch.linspace(-1, 1, scores.log_probs.numel()).view_as(scores.log_probs)
     total = (weights * scores.log_probs + 0.1 * weights.flip(1) * scores.entropy).sum()
+    return total if scores.aux_loss is None else total + scores.aux_loss
+
+
+def gradient(model, scores: Scores) -> torch.Tensor:
     model.zero_grad()
-    (total if scores.aux_loss is None else total + scores.aux_loss).backward()
+    objective(scores).backward()
     return torch.cat([w.grad.flatten() for w in model.parameters() if w.grad is not None])
 
 

@@ -29,8 +29,8 @@ completions are graded; the data loader is only a clock, since the loop draws it
 from __future__ import annotations
 
 import logging
-from functools import partial
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
