@@ -37,6 +37,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "trainer.scale_rewards": ("group", "batch", "none"),
     "trainer.shared_prompts": ("auto", "cache", "packed", "off"),
     "budget.unit": ("steps", "rollouts", "generated_tokens", "flops", "seconds"),
+    "eval.test_time": ("off", "final", "always"),
     "tracking.console": ("auto", "plain", "off"),
 }
 _LISTS: dict[str, tuple[str, ...]] = {
@@ -103,6 +104,8 @@ _RANGES = {
     "eval.samples": "[1, inf)",
     "eval.temperature": "(0, inf)",
     "eval.answer_temperature": "[0, inf)",
+    "eval.test_time_samples": "[4, inf)",
+    "eval.test_time_rounds": "[1, inf)",
     "eval.batch_size": "[1, inf)",
     "eval.max_completion_length": "[1, inf)",
     "eval.seed": "[0, inf)",

@@ -53,6 +53,8 @@ class RunObserver:
         """`clock` holds step, time, fraction and the compute spent so far."""
         row = clock | {"questions": self._questions} | evaluation.metrics
         self._log.rollouts("eval", clock["step"], evaluation.rows)
+        if evaluation.outcomes:
+            self._log.rollouts("test_time", clock["step"], evaluation.outcomes)
         self._log.evaluation(row)
         self._console.evaluation(row)
 

@@ -170,8 +170,9 @@ def _attach(trainer: SparkGRPOTrainer, observer: RunObserver | None, opened: run
     generator = build_generator(config, trainer.model, trainer.processing_class)
 
     def evaluate(step: int) -> None:
-        clock = {"step": step, "time": time.time(), "fraction": budget.fraction(trainer.meter)}
-        found = evaluator(generator, step=step)
+        fraction = budget.fraction(trainer.meter)
+        clock = {"step": step, "time": time.time(), "fraction": fraction}
+        found = evaluator(generator, step=step, last=fraction >= 1.0)
         if observer is not None:
             observer.evaluation(clock | trainer.meter.row(), found)
 

@@ -190,6 +190,9 @@ class EvalConfig:
     answer_temperature: float
     live: bool
     calibration: bool
+    test_time: str
+    test_time_samples: int
+    test_time_rounds: int
     batch_size: int
     max_completion_length: Optional[int]
     seed: int

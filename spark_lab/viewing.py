@@ -167,7 +167,7 @@ def _rollouts_parser() -> argparse.ArgumentParser:
     verdict.add_argument("--right", action="store_true", help="only those with full reward")
     verdict.add_argument("--wrong", action="store_true", help="only the others")
     parser.add_argument("--phase", choices=["train", "eval"], help="eval where there is one")
-    sets = ["heldout", "fixed", "live"]
+    sets = ["heldout", "fixed", "live", "test_time"]
     parser.add_argument("--set", choices=sets, help="which held-out prompts of an evaluation")
     parser.add_argument("--limit", type=_positive, default=8, metavar="N", help="at most N (8)")
     return parser

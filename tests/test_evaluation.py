@@ -123,6 +123,7 @@ def scripted(prompt: str, sample: int) -> str:
 def eval_config(**changes) -> EvalConfig:
     settings = dict(every=1, samples=2, temperature=1.0, live=True, calibration=True)
     settings |= dict(answer_temperature=0.0)
+    settings |= dict(test_time="off", test_time_samples=4, test_time_rounds=2)
     sizes = dict(batch_size=16, max_completion_length=None, seed=0)
     return EvalConfig(**(settings | sizes | changes))
 

@@ -117,7 +117,9 @@ def _task(row: Row) -> str:
 
 
 def _set(row: Row) -> str:
-    return {"fixed": "fixed set", "live": "own answers"}.get(str(row.get("set")), "")
+    return {"fixed": "fixed set", "live": "own answers", "test_time": "test time"}.get(
+        str(row.get("set")), ""
+    )
 
 
 def _text(value: Any) -> str:

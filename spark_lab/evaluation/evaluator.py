@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from spark_lab import answers
 from spark_lab.evaluation import judge_set
 from spark_lab.evaluation.generation import Completer, Completion
 from spark_lab.evaluation.judge import POINTWISE_FORM, judge_metrics, judge_trials
 from spark_lab.evaluation.policy import policy_metrics, solve
 from spark_lab.evaluation.reflection import reflection_metrics, reflection_trials
-from spark_lab.evaluation.trial import MATERIAL, Row, Trial, trial_row
+from spark_lab.evaluation.test_time import scale, scaled_metrics
+from spark_lab.evaluation.trial import MATERIAL, Row, Trial, decoded_tokens, grade, trial_row
 from spark_lab.prompts import LABELS, TemplateSet
-from spark_lab.records import Group, Verdict
+from spark_lab.records import Group
 from spark_lab.schema import EvalConfig
 from spark_lab.tasks import Task
 
@@ -25,6 +25,7 @@ from spark_lab.tasks import Task
 class Evaluation:
     """`metrics` lacks what had nothing to be computed from; `rows` are the rollouts behind them.
 
+    `outcomes` has accuracy and tokens of each question and test-time strategy, where it was due.
     `generated_tokens` counts what was really decoded: equal greedy prompts once.
     """
 
@@ -32,6 +33,7 @@ class Evaluation:
     rows: list[Row]
     seconds: float
     generated_tokens: int
+    outcomes: list[Row] = field(default_factory=list)
 
 
 class Evaluator:
@@ -50,9 +52,12 @@ class Evaluator:
         self._config = config
         self._path = judge_set_path
 
-    def __call__(self, completer: Completer, *, step: int = 0) -> Evaluation:
-        """Evaluate after optimizer step `step`. Raises UserError where the judge set is damaged, or
-        is missing after step 0, when no starting model is left to make it."""
+    def __call__(self, completer: Completer, *, step: int = 0, last: bool = False) -> Evaluation:
+        """Evaluate after optimizer step `step`, which is the `last` one of the run or not.
+
+        Raises UserError where the judge set is damaged, or is missing after step 0, when no
+        starting model is left to make it.
+        """
         began = time.perf_counter()
         rows, groups = solve(
             self._task.eval,
@@ -67,12 +72,20 @@ class Evaluator:
             found, spent = self._run(trials, completer)
             judged += found
             tokens += spent
+        found = _metrics(rows, judged)
+        outcomes: list[Row] = []
+        if self._config.test_time == "always" or (self._config.test_time == "final" and last):
+            scaled = scale(self._task, self._templates, self._config, rows, completer)
+            found |= scaled_metrics(scaled.outcomes, self._config.test_time_rounds)
+            outcomes, judged = scaled.outcomes, judged + scaled.rows
+            tokens += scaled.generated_tokens
         clock = {"step": step, "window": None, "phase": "eval"}
         return Evaluation(
-            metrics=_metrics(rows, judged),
+            metrics={key: float(value) for key, value in found.items() if value is not None},
             rows=[clock | row for row in rows + judged],
             seconds=time.perf_counter() - began,
             generated_tokens=tokens,
+            outcomes=[{"step": step} | row for row in outcomes],
         )
 
     def _trials(self, groups: Sequence[Group], step: int) -> list[list[Trial]]:
@@ -101,21 +114,12 @@ class Evaluator:
             )
         ]
         rows = [
-            trial_row(trial, completion, self._grade(trial, completion))
+            trial_row(trial, completion, grade(trial.item, completion, self._task.verifier))
             for trial, completion in zip(trials, completions, strict=True)
         ]
         if self._config.calibration:
             _add_probabilities(rows, completions, completer)
-        decoded = completions
-        if self._config.answer_temperature == 0:
-            decoded = list(dict(zip(prompts, completions, strict=True)).values())
-        return rows, sum(completion.tokens for completion in decoded)
-
-    def _grade(self, trial: Trial, completion: Completion) -> Verdict:
-        item = trial.item
-        if item.objective == "reflect":
-            return answers.grade_answer(self._task.verifier, completion.text, item.label)
-        return answers.grade_verdict(completion.text, LABELS[item.form], item.label)
+        return rows, decoded_tokens(prompts, completions, self._config.answer_temperature)
 
 
 def _add_probabilities(
@@ -135,10 +139,10 @@ def _add_probabilities(
         row["p_yes"] = p_yes
 
 
-def _metrics(solved: Sequence[Row], judged: Sequence[Row]) -> dict[str, float]:
+def _metrics(solved: Sequence[Row], judged: Sequence[Row]) -> dict[str, float | None]:
     found = policy_metrics(solved)
     for name in ("fixed", "live"):
         rows = [row for row in judged if row["set"] == name]
         per_set = judge_metrics(rows) | reflection_metrics(rows)
         found |= {f"{name}/{key}": value for key, value in per_set.items()}
-    return {key: float(value) for key, value in found.items() if value is not None}
+    return found

@@ -13,6 +13,8 @@ from spark_lab.records import Item, Question, Rollout
 
 POINTWISE_FORM = "yes_no"
 PAIR_FORM = "pair"
+NEITHER = "neither"
+"""What is to be said of two wrong solutions, though a judge can't."""
 
 
 def judge_trials(
@@ -24,18 +26,18 @@ def judge_trials(
     """
     trials = []
     for entry in entries:
-        for solution in (entry.right, entry.wrong):
+        question, right, wrong = entry.question, entry.right, entry.wrong
+        for solution in (right, wrong):
             if solution is not None:
-                trials.append(_pointwise(entry.question, solution, templates, judge_set))
-        if entry.right is not None and entry.wrong is not None:
-            for swapped in (False, True):
-                trials.append(_pair(entry, templates, judge_set, swapped))
+                trials.append(Trial(pointwise_item(question, solution, templates), judge_set))
+        if right is not None and wrong is not None:
+            for swapped, pair in ((False, (right, wrong)), (True, (wrong, right))):
+                trials.append(Trial(pair_item(question, *pair, templates), judge_set, swapped))
     return trials
 
 
-def _pointwise(
-    question: Question, solution: Rollout, templates: TemplateSet, judge_set: str
-) -> Trial:
+def pointwise_item(question: Question, solution: Rollout, templates: TemplateSet) -> Item:
+    """Whether the solution, which is shown by its answer alone, is correct."""
     yes, no = LABELS[POINTWISE_FORM]
     prompt = prompts.fill(
         templates.pointwise[POINTWISE_FORM][0],
@@ -46,24 +48,23 @@ def _pointwise(
     )
     correct = solution.verdict.correct
     label = yes if correct else no
-    item = Item("pointwise", POINTWISE_FORM, MATERIAL, prompt, label, question.index, 0, correct)
-    return Trial(item, judge_set)
+    return Item("pointwise", POINTWISE_FORM, MATERIAL, prompt, label, question.index, 0, correct)
 
 
-def _pair(entry: JudgeEntry, templates: TemplateSet, judge_set: str, swapped: bool) -> Trial:
+def pair_item(question: Question, first: Rollout, second: Rollout, templates: TemplateSet) -> Item:
+    """Which of two solutions is correct; the label is NEITHER unless exactly one is."""
     a, b = LABELS[PAIR_FORM]
-    first, second = (entry.wrong, entry.right) if swapped else (entry.right, entry.wrong)
     prompt = prompts.fill(
         templates.pairwise[0],
-        question=entry.question.text,
+        question=question.text,
         solution_a=first.shown(MATERIAL),
         solution_b=second.shown(MATERIAL),
         a=a,
         b=b,
     )
-    label = b if swapped else a
-    item = Item("pairwise", PAIR_FORM, MATERIAL, prompt, label, entry.question.index, 0, None)
-    return Trial(item, judge_set, swapped)
+    right = (first.verdict.correct, second.verdict.correct)
+    label = {(True, False): a, (False, True): b}.get(right, NEITHER)
+    return Item("pairwise", PAIR_FORM, MATERIAL, prompt, label, question.index, 0, None)
 
 
 def judge_metrics(rows: Sequence[Row]) -> dict[str, float | None]:

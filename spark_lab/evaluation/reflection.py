@@ -9,7 +9,7 @@ from spark_lab.evaluation import metrics
 from spark_lab.evaluation.judge_set import JudgeEntry
 from spark_lab.evaluation.trial import MATERIAL, Row, Trial
 from spark_lab.prompts import TemplateSet
-from spark_lab.records import Item
+from spark_lab.records import Item, Question, Rollout
 
 
 def reflection_trials(
@@ -26,17 +26,22 @@ def reflection_trials(
         ):
             if solution is None:
                 continue
-            prompt = prompts.fill(
-                templates.reflect[form, MATERIAL][0],
-                question=entry.question.text,
-                solution=solution.shown(MATERIAL),
-            )
-            question, correct = entry.question, solution.verdict.correct
-            item = Item(
-                "reflect", form, MATERIAL, prompt, question.answer, question.index, 0, correct
-            )
+            item = reflection_item(form, MATERIAL, entry.question, solution, templates)
             trials.append(Trial(item, judge_set))
     return trials
+
+
+def reflection_item(
+    form: str, material: str, question: Question, solution: Rollout, templates: TemplateSet
+) -> Item:
+    """A second look at a solution, of which `material` is shown: "answer" or "working"."""
+    prompt = prompts.fill(
+        templates.reflect[form, material][0],
+        question=question.text,
+        solution=solution.shown(material),
+    )
+    correct = solution.verdict.correct
+    return Item("reflect", form, material, prompt, question.answer, question.index, 0, correct)
 
 
 def reflection_metrics(rows: Sequence[Row]) -> dict[str, float | None]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spark_lab import answers
 from spark_lab.evaluation.generation import Completion
-from spark_lab.records import Item, Verdict
+from spark_lab.prompts import LABELS
+from spark_lab.records import Item, Rollout, Verdict
 
 Row = dict[str, Any]
 
@@ -16,17 +19,46 @@ MATERIAL = "answer"
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`set`: "fixed" or "live". `swapped`: whether the wrong solution of a pair is shown first."""
+    """`set`: "fixed", "live" or "test_time". `swapped`: whether the wrong solution of a pair is shown first."""
 
     item: Item
     set: str
     swapped: bool | None = None
 
 
+def grade(item: Item, completion: Completion, verifier: str) -> Verdict:
+    """Whether a judge said the label, or a reflection ended with the question's answer."""
+    if item.objective == "reflect":
+        return answers.grade_answer(verifier, completion.text, item.label)
+    return answers.grade_verdict(completion.text, LABELS[item.form], item.label)
+
+
+def rollout_of(row: Row) -> Rollout:
+    """The completion and the verdict of a row."""
+    return Rollout(row["completion"], Verdict(row["reward"], row["answer"]))
+
+
+def decoded_tokens(
+    prompts: Sequence[str], completions: Sequence[Completion], temperature: float
+) -> int:
+    """Tokens that were really generated: equal greedy prompts are decoded once."""
+    if temperature == 0:
+        completions = list(dict(zip(prompts, completions, strict=True)).values())
+    return sum(completion.tokens for completion in completions)
+
+
 def solve_row(
-    prompt: str, question: int, label: str, sample: int, completion: Completion, verdict: Verdict
+    prompt: str,
+    question: int,
+    label: str,
+    sample: int | None,
+    completion: Completion,
+    verdict: Verdict,
 ) -> Row:
-    """`sample` 0 is the answer, 1 ... k are drawn for pass@k, -1 is greedy beside a sampled answer."""
+    """`sample` 0 is the answer, 1 ... k are drawn for pass@k, -1 is greedy beside a sampled answer.
+
+    None is drawn for test-time scaling alone.
+    """
     return {
         "set": "heldout",
         "objective": "solve",

@@ -89,7 +89,7 @@ def read_rows(path: Path) -> Rows:
 
 
 def rollouts_name(phase: str, step: int) -> str:
-    """The name of a rollouts file; phase is "train" or "eval"."""
+    """The name of a rollouts file; phase is "train", "eval" or "test_time" (outcomes)."""
     return f"{phase}-{step:06d}.jsonl.gz"
 
 

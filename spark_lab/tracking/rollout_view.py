@@ -22,7 +22,12 @@ from spark_lab.errors import Problem, UserError
 from spark_lab.tracking.jsonl import Row, read_rows, rollout_files
 
 RIGHT, WRONG = "#009E73", "#D55E00"
-SETS = {"heldout": "held-out", "fixed": "fixed judge set", "live": "own answers"}
+SETS = {
+    "heldout": "held-out",
+    "fixed": "fixed judge set",
+    "live": "own answers",
+    "test_time": "test time",
+}
 
 
 class Filter(NamedTuple):

@@ -1,0 +1,7 @@
+"""What a model makes of more tokens at test time, when it is its own judge, and when it just votes."""
+
+from __future__ import annotations
+
+from spark_lab.evaluation.test_time.scaling import Scaled, scale, scaled_metrics
+
+__all__ = ["Scaled", "scale", "scaled_metrics"]
