@@ -12,6 +12,7 @@ import pandas as pd
 
 from spark_lab.analysis.load import RunData, final_items
 from spark_lab.analysis.pairing import ArmScores
+from spark_lab.analysis.test_time import accuracy_by_question
 
 LOWER_IS_BETTER = ("parse_failure_rate", "break_rate", "brier", "ece", "truncated_rate")
 # Metrics are means of 0 and 1 over at most some thousand rows; a larger difference is no rounding.
@@ -80,7 +81,7 @@ def _collect(
         if metric not in final:
             notes.append(f"{run.name} lacks {metric}")
             continue
-        items, logged = _per_question(rows, metric), final[metric]
+        items, logged = _per_question(run, rows, metric), final[metric]
         if items is not None and abs(items.mean() - logged) > _AGREE:
             found = f"rollouts give {metric} {items.mean():.4f}, eval.jsonl says {logged:.4f}"
             notes.append(f"{run.name}: {found}")
@@ -121,13 +122,15 @@ def _test_name(run: RunData, metric: str) -> str:
     return f"{run.questions}-{hashlib.sha256(judge_set.read_bytes()).hexdigest()[:8]}"
 
 
-def _per_question(rows: pd.DataFrame, metric: str) -> pd.Series | None:
+def _per_question(run: RunData, rows: pd.DataFrame, metric: str) -> pd.Series | None:
     """Contributions by question, whose plain mean is the metric; None where there is no such split.
 
     An item of weight w (the weights sum to 1) contributes Q w times its value to its question. For
     the held-out and the fixed set the weights are the same in every run. A live set has items of
     its own in every run, so that nothing could be paired.
     """
+    if metric.startswith("tts/"):
+        return accuracy_by_question(run, metric)
     if rows.empty:
         return None
     weighed = _weighed(rows, metric)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from spark_lab.analysis.budgets import WORDS, BudgetMatch, amount
 from spark_lab.analysis.power import MOST_SEEDS, questions_suffice
 from spark_lab.analysis.stats import Contrast
+from spark_lab.analysis.test_time import name_of
+from spark_lab.analysis.test_time import words as strategy_words
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -18,6 +20,8 @@ METRIC_WORDS = {
     "judge/parse_failure_rate": "unreadable verdicts",
     "judge/yes_rate": "judge yes-rate",
     "reflect/fix_rate": "answers fixed by reflection",
+    "tts/accuracy": "accuracy after judging and reflecting",
+    "tts/tokens_per_question": "tokens a question at test time",
     "reflect/break_rate": "right answers broken by reflection",
 }
 SET_WORDS = {"fixed": "fixed judge set", "live": "own answers"}
@@ -28,6 +32,8 @@ def metric_words(metric: str) -> str:
     first, _, rest = metric.partition("/")
     name = rest if first in SET_WORDS else metric
     words = METRIC_WORDS.get(name)
+    if scaled := name_of(name):
+        words = f"accuracy of {strategy_words(scaled)}"
     if words is None:
         k = name.removeprefix("policy/pass_at_")
         words = f"policy pass@{k}" if k != name else name.replace("/", " ").replace("_", " ")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spark_lab.analysis.load import load_runs
 from spark_lab.analysis.report import arms as grouping
-from spark_lab.analysis.report import record, samples, tables
+from spark_lab.analysis.report import record, samples, tables, test_time
 from spark_lab.analysis.report.contrasts import Verdict, contrast_arms
 from spark_lab.analysis.report.drawings import Artist, Drawing
 from spark_lab.analysis.report.measures import GLOSSARY, STARTING_MODEL
@@ -23,6 +23,8 @@ TABLES = (
     "compute",
     "summaries",
     "contrasts",
+    "test_time_arms",
+    "test_time",
     "configuration",
     "provenance",
 )
@@ -58,6 +60,7 @@ class Report:
     forest: Drawing
     answer: Drawing
     coevolution: list[Drawing]
+    test_time: test_time.Section | None
     health: Drawing
     samples: list[samples.Samples]
     missing: list[str]
@@ -70,11 +73,15 @@ class Report:
 
     @property
     def tables(self) -> list[Table]:
-        return [table for name in TABLES if (table := getattr(self, name)) is not None]
+        own = (self.skills, self.own_answers, self.compute, self.summaries, self.contrasts)
+        scaled = (self.test_time.arms, self.test_time.strategies) if self.test_time else ()
+        found = (*own, *scaled, self.configuration, self.provenance)
+        return [table for table in found if table is not None]
 
     @property
     def drawings(self) -> list[Drawing]:
-        return [self.forest, *self.coevolution, self.health]
+        scaled = [self.test_time.drawing] if self.test_time else []
+        return [self.forest, *self.coevolution, *scaled, self.health]
 
 
 def compose(paths: Sequence[Path], command: str) -> Report:
@@ -82,6 +89,7 @@ def compose(paths: Sequence[Path], command: str) -> Report:
     arms = grouping.group(load_runs(paths))
     found = contrast_arms(arms)
     artist = Artist(arms, found)
+    scaled = test_time.section(arms, found.baseline)
     # In the order of the measures: the metric that answers the question comes first.
     grouped = {metric_words(measure.metric): [] for measure in found.measures}
     for verdict in found.verdicts:
@@ -103,9 +111,10 @@ def compose(paths: Sequence[Path], command: str) -> Report:
         forest=artist.contrasts(),
         answer=artist.answer(),
         coevolution=artist.coevolution(),
+        test_time=scaled,
         health=artist.health(),
         samples=[samples.of_arm(arm) for arm in arms],
-        missing=record.missing(arms, found, artist.problems),
+        missing=record.missing(arms, found, artist.problems + (scaled.problems if scaled else [])),
         configuration=tables.configuration(arms),
         provenance=record.provenance(arms),
         glossary=GLOSSARY,

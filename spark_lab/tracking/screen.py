@@ -35,6 +35,7 @@ OUTCOMES: tuple[tuple[str, tuple[Outcome, ...]], ...] = (
             Outcome("accuracy", "policy/accuracy"),
             Outcome("accuracy of greedy answers", "policy/greedy_accuracy"),
             Outcome("pass@{k}", "policy/pass_at_{k}"),
+            Outcome("accuracy after judging and reflecting", "tts/accuracy"),
         ),
     ),
     (
