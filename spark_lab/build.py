@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import transformers
 from peft import LoraConfig as PeftLoraConfig
+from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
 
 from spark_lab import prompts
@@ -151,11 +152,22 @@ def _slow_judge(config: Config) -> SlowJudge | None:
     return SlowJudge(judge) if judge is not None and judge.judge != "current" else None
 
 
-def build_evaluator(config: Config, folder: Path) -> Evaluator:
+def build_evaluator(config: Config, judge_set: Path | None) -> Evaluator:
+    """`judge_set` is the file of the fixed judge set; None: the model only judges its own answers."""
     task = build_task(config.task)
-    return Evaluator(
-        task, prompts.load(config.model.templates), config.eval, folder / "judge_set.jsonl"
-    )
+    return Evaluator(task, prompts.load(config.model.templates), config.eval, judge_set)
+
+
+def load_generator(config: Config, adapters: Path | None) -> Generator:
+    """A model that is only asked, with a checkpoint's adapters, on the GPU where there is one."""
+    quieten()
+    if config.trainer.threads is not None:
+        torch.set_num_threads(config.trainer.threads)
+    model, tokenizer = load_model(config.model)
+    if adapters is not None:
+        model = PeftModel.from_pretrained(model, adapters)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return build_generator(config, model.to(device), tokenizer)
 
 
 def build_generator(config: Config, model: Any, tokenizer: PreTrainedTokenizerBase) -> Generator:

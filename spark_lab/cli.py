@@ -19,6 +19,8 @@ COMMANDS = {
     "rollouts": ("spark_lab.viewing:show_rollouts", "what the model wrote, and how it was graded"),
     "ui": ("spark_lab.tracking.ui:serve", "MLflow's pages of these runs, on this machine only"),
     "sync": ("spark_lab.tracking.sync:main", "rebuild MLflow's copy from the run folders"),
+    "eval": ("spark_lab.assessing.command:main", "measure a checkpoint, or any model"),
+    "solve": ("spark_lab.assessing.solving:main", "watch a model answer, judge and reflect"),
     "report": (
         "spark_lab.analysis.report:main",
         "verdicts, tables and figures of sweeps, on one page",

@@ -166,7 +166,7 @@ def _attach(trainer: SparkGRPOTrainer, observer: RunObserver | None, opened: run
 
     config = opened.config
     budget = Budget.of(config.budget)
-    evaluator = build_evaluator(config, opened.folder)
+    evaluator = build_evaluator(config, opened.folder / "judge_set.jsonl")
     generator = build_generator(config, trainer.model, trainer.processing_class)
 
     def evaluate(step: int) -> None:

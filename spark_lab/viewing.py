@@ -65,25 +65,32 @@ def show_rollouts(argv: list[str]) -> None:
     Raises UserError where RUN names no run or several, or nothing passes the filters.
     """
     args = _rollouts_parser().parse_args(argv)
-    folder = find_run(args.run, Path(args.root))
+    here = Path(args.run)
+    # An evaluation by itself is no run, but has rollouts.
+    folder = here if (here / "rollouts").is_dir() else find_run(args.run, Path(args.root))
     correct = True if args.right else False if args.wrong else None
     wanted = Filter(args.objective, args.step, correct, args.phase, args.set)
     show(folder, wanted, args.limit, _console())
 
 
-def find_run(name: str, root: Path) -> Path:
-    """The run folder at the path `name`, or the only one below `root` whose path contains it."""
+def find_run(name: str, root: Path, command: str = "spark-lab rollouts ") -> Path:
+    """The run folder at the path `name`, or the only one below `root` whose path contains it.
+
+    Raises UserError where there is none or several; `command` and a path is what it says to type.
+    """
     here = Path(name)
     if here.is_dir():
         below = runs.find_runs(here)
         if len(below) == 1:
             return below[0]
-        raise UserError(_ambiguous(name, below) if below else _no_runs(here))
+        raise UserError(_ambiguous(name, below, command) if below else _no_runs(here))
     folders = _found(root)
     matching = [folder for folder in folders if name in str(folder.relative_to(root))]
     if len(matching) == 1:
         return matching[0]
-    raise UserError(_ambiguous(name, matching) if matching else _unknown_run(name, folders, root))
+    if matching:
+        raise UserError(_ambiguous(name, matching, command))
+    raise UserError(_unknown_run(name, folders, root, command))
 
 
 def _found(root: Path) -> list[Path]:
@@ -194,22 +201,22 @@ def _no_runs(root: Path) -> Problem:
     )
 
 
-def _ambiguous(name: str, matching: list[Path]) -> Problem:
+def _ambiguous(name: str, matching: list[Path], command: str) -> Problem:
     return Problem(
         where=f"RUN {name}",
         got=f"{len(matching)} runs:{_listed(matching)}",
         expected="the path of one run, or a part that only one has",
-        fix=f"spark-lab rollouts {matching[-1]}",
+        fix=f"{command}{matching[-1]}",
     )
 
 
-def _unknown_run(name: str, folders: list[Path], root: Path) -> Problem:
+def _unknown_run(name: str, folders: list[Path], root: Path, command: str) -> Problem:
     near = nearest(name, folders, root)
     return Problem(
         where=f"RUN {name}",
         got=f"no such run among{_listed(folders)}",
         expected="the path of a run, or a part of it",
-        fix=f"did you mean spark-lab rollouts {near}" if near else "spark-lab runs lists all",
+        fix=f"did you mean {command}{near}" if near else "spark-lab runs lists all",
     )
 
 

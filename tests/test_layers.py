@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 # From top to bottom; a module may import from lower layers, and from its own part.
 LAYERS = [
     {"cli"},
+    {"assessing"},
     {"doctor", "manual", "sweeping", "viewing"},
     {"runner"},
     {"observer"},

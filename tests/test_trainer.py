@@ -188,7 +188,7 @@ def test_evaluating_does_not_change_the_training(tmp_path: Path):
         evaluations.append(evaluator(generator, step=step).metrics)
 
     evaluated, found = trainer_of(config, tmp_path / "evaluated", evaluate=evaluate)
-    evaluator = build_evaluator(config, tmp_path)
+    evaluator = build_evaluator(config, tmp_path / "judge_set.jsonl")
     generator = build_generator(config, evaluated.model, evaluated.processing_class)
     evaluate(0)
     evaluated.train()

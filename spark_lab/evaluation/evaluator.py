@@ -41,11 +41,12 @@ class Evaluator:
 
     Calls that follow one another share the fixed judge set at `judge_set_path`, which the first one
     makes from its own samples. `eval.seed` draws all samples, so runs with other seeds or
-    objectives but the same starting model get the same set.
+    objectives but the same starting model get the same set. Without a path there is none, and the
+    model judges its own answers alone.
     """
 
     def __init__(
-        self, task: Task, templates: TemplateSet, config: EvalConfig, judge_set_path: Path
+        self, task: Task, templates: TemplateSet, config: EvalConfig, judge_set_path: Path | None
     ):
         self._task = task
         self._templates = templates
@@ -92,10 +93,12 @@ class Evaluator:
         """Sampled verdicts are drawn set by set, so that those on the fixed set don't depend on the
         live one. Greedy ones come from one call, in which equal prompts of both sets run once."""
         live = [judge_set.choose(group, MATERIAL) for group in groups]
-        if step == 0 and not self._path.exists():
-            judge_set.write(self._path, live)
-        sets = {"fixed": judge_set.read(self._path, self._task.eval)}
-        if self._config.live:
+        sets = {}
+        if self._path is not None:
+            if step == 0 and not self._path.exists():
+                judge_set.write(self._path, live)
+            sets["fixed"] = judge_set.read(self._path, self._task.eval)
+        if self._config.live or self._path is None:
             sets["live"] = live
         trials = [
             judge_trials(entries, self._templates, name)

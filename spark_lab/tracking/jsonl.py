@@ -37,12 +37,8 @@ class RunLog:
         _append(self._evaluations, row)
 
     def rollouts(self, phase: str, step: int, rows: list[Row]) -> None:
-        """Replaces rollouts/<phase>-<step>.jsonl.gz in one move; equal rows give equal bytes."""
-        target = self._rollouts / rollouts_name(phase, step)
-        part = target.with_name(target.name + ".part")
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        part.write_bytes(gzip.compress(lines.encode(), mtime=0))
-        os.replace(part, target)
+        """Replaces rollouts/<phase>-<step>.jsonl.gz; see `write_rollouts`."""
+        write_rollouts(self._rollouts, phase, step, rows)
 
     def close(self) -> None:
         self._steps.close()
@@ -58,6 +54,15 @@ class RunLog:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def write_rollouts(folder: Path, phase: str, step: int, rows: list[Row]) -> None:
+    """Replaces <phase>-<step>.jsonl.gz in one move; equal rows give equal bytes."""
+    target = folder / rollouts_name(phase, step)
+    part = target.with_name(target.name + ".part")
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    part.write_bytes(gzip.compress(lines.encode(), mtime=0))
+    os.replace(part, target)
 
 
 @dataclass

@@ -1,0 +1,59 @@
+"""`spark-lab eval`: measures one model on everything that an evaluation during training does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spark_lab.assessing import store, table
+from spark_lab.assessing.subject import Subject, find
+
+HELP = """\
+spark-lab eval run=PATH [step=N] [KEY=VALUE ...]      a run's last (or N-th step's) checkpoint
+spark-lab eval model.path=PATH [KEY=VALUE ...]        any model: builtin:tiny, a folder, a hub name
+
+Reasoning, judging, reflection, and test-time scaling (judge and reflect, best of N, votes, tournament)
+on held-out questions, each with a 95 % interval over the questions. The same command twice costs nothing.
+
+  run=PATH       folder of a run, or any part of its path that only it has; asked as in its training
+  step=N         one of its checkpoints; without it the last one
+  model.path=P   a model by itself; other than builtin:tiny with model=local trainer=llm eval=sparse
+  KEY=VALUE      any key of eval, task or model, trainer.max_completion_length, trainer.threads, root
+                 (where runs are looked for and a model's results go), force=true (measures it anew)
+
+  spark-lab eval run=spark/seed0 eval.test_time_samples=16
+  spark-lab eval run=spark/seed0 task.chain_sums.max_terms=6
+  spark-lab eval model.path=DIR task=jsonl task.jsonl.train_path=A task.jsonl.eval_path=B
+
+Results: RUN/evals/ or ROOT/evals/, with result.json and every rollout (spark-lab rollouts FOLDER).
+"""
+
+
+def main(argv: list[str]) -> None:
+    """Raises UserError for bad input, before any model is loaded."""
+    if not argv or {"-h", "--help"} & set(argv):
+        print(HELP, end="")
+        return
+    subject = find(argv, "eval")
+    folder = store.folder_of(subject)
+    result = None if subject.config.force else store.load(folder)
+    if result is None:
+        result = _measure(subject, folder)
+    else:
+        print(f"already done: {folder}  (force=true measures it anew)")
+    table.show(result, folder)
+
+
+def _measure(subject: Subject, folder: Path) -> store.Result:
+    # Torch takes seconds to import, which a result that is already there does not pay for.
+    from spark_lab.build import build_evaluator, load_generator
+    from spark_lab.evaluation import judge_set
+    from spark_lab.tasks import build_task
+
+    store.prepare(folder)
+    task = build_task(subject.config.task)
+    if subject.judge_set is not None:
+        judge_set.read(subject.judge_set, task.eval)
+    evaluator = build_evaluator(subject.config, subject.judge_set)
+    generator = load_generator(subject.config, subject.adapters)
+    evaluation = evaluator(generator, step=subject.step or 0, last=True)
+    return store.save(folder, subject, evaluation, task.fingerprint())
