@@ -137,16 +137,14 @@ def final_outcomes(run: RunData) -> tuple[pd.DataFrame, list[str]]:
     if not path.exists():
         lost = any(key.startswith("tts/") for key in run.final)
         return pd.DataFrame(), [f"{path.name} is missing"] if lost else []
-    return outcome_table(read_rows(path).rows, path.name)
-
-
-def outcome_table(rows: Sequence[Row], name: str) -> tuple[pd.DataFrame, list[str]]:
-    """The rows as a table, or the reason why they are none."""
-    strange = sum(not _is_outcome(row) for row in rows)
-    if strange or not rows:
-        problem = f"{strange} of {len(rows)} rows are no outcomes" if strange else "empty"
-        return pd.DataFrame(), [f"{name}: {problem}, left out"]
-    return pd.DataFrame(rows), []
+    found = read_rows(path)
+    if found.problems:
+        return pd.DataFrame(), found.problems
+    strange = sum(not _is_outcome(row) for row in found.rows)
+    if strange or not found.rows:
+        count = f"{strange} of {len(found.rows)} rows are no outcomes" if strange else "empty"
+        return pd.DataFrame(), [f"{path.name}: {count}, left out"]
+    return pd.DataFrame(found.rows), []
 
 
 def accuracy_by_question(run: RunData, metric: str) -> pd.Series | None:

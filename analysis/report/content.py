@@ -89,7 +89,7 @@ def compose(paths: Sequence[Path], command: str) -> Report:
     arms = grouping.group(load_runs(paths))
     found = contrast_arms(arms)
     artist = Artist(arms, found)
-    scaled = test_time.section(arms, found.baseline)
+    scaled, left_out = test_time.section(arms, found.baseline)
     # In the order of the measures: the metric that answers the question comes first.
     grouped = {metric_words(measure.metric): [] for measure in found.measures}
     for verdict in found.verdicts:
@@ -114,7 +114,7 @@ def compose(paths: Sequence[Path], command: str) -> Report:
         test_time=scaled,
         health=artist.health(),
         samples=[samples.of_arm(arm) for arm in arms],
-        missing=record.missing(arms, found, artist.problems + (scaled.problems if scaled else [])),
+        missing=record.missing(arms, found, artist.problems + left_out),
         configuration=tables.configuration(arms),
         provenance=record.provenance(arms),
         glossary=GLOSSARY,

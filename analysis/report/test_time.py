@@ -34,21 +34,20 @@ RELEASED = (REFLECT, 2)
 
 @dataclass(frozen=True)
 class Section:
-    """`lines` say in a sentence for each arm whether judging pays; `problems` what was left out."""
+    """`lines` say in a sentence for each arm whether judging pays."""
 
     lines: list[str]
     arms: Table
     strategies: Table
     drawing: Drawing
-    problems: list[str]
 
 
-def section(arms: Sequence[Arm], baseline: str) -> Section | None:
-    """None where no finished run was scaled."""
+def section(arms: Sequence[Arm], baseline: str) -> tuple[Section | None, list[str]]:
+    """The section, None where no finished run was scaled, and what was left out of it."""
     problems: list[str] = []
     found = {arm.name: one for arm in arms if (one := _of_arm(arm, problems)) is not None}
     if not found:
-        return None
+        return None, problems
     same = _same_questions(arms, baseline)
     gains = {arm: {name: gain(one, name) for name in _shown(one)} for arm, one in found.items()}
     lines = [_line(arm, own[found[arm].most_rounds]) for arm, own in gains.items()]
@@ -58,13 +57,8 @@ def section(arms: Sequence[Arm], baseline: str) -> Section | None:
         figure.caption(found),
         partial(figure.scaling_panels, found),
     )
-    return Section(
-        lines=lines,
-        arms=_arms(found, baseline, same),
-        strategies=_strategies(gains),
-        drawing=drawing,
-        problems=problems,
-    )
+    tables = (_arms(found, baseline, same), _strategies(gains))
+    return Section(lines, *tables, drawing), problems
 
 
 def _of_arm(arm: Arm, problems: list[str]) -> Scaling | None:
@@ -73,10 +67,10 @@ def _of_arm(arm: Arm, problems: list[str]) -> Scaling | None:
     for run in arm.finished:
         table, own = final_outcomes(run)
         problems += [f"{run.name}: {problem}" for problem in own]
-        if run.questions != arm.finished[0].questions:
-            problems.append(f"{run.name}: other questions, left out of test-time scaling")
-        elif len(table):
+        if len(table) and run.questions == arm.finished[0].questions:
             tables[run.seed] = table
+        elif len(table):
+            problems.append(f"{run.name}: other questions, left out of test-time scaling")
     return scaling(tables)
 
 
