@@ -92,6 +92,10 @@ def _experiment(words: list[str]) -> None:
         if plan is not None:
             _refuse_shared_sweep()
             sys.exit(sweep.run(plan, words))
+        if preflight.sweeper_of(name, args.overrides, args.multirun) == plugins.OPTUNA:
+            from spark_lab.tuning import plugin
+
+            sys.exit(plugin.multirun(name, args.overrides))
         preflight.check_command(name, args.overrides, args.multirun)
     plugins.register()
     hydra.main(version_base="1.3", config_path="pkg://spark_lab.conf", config_name="config")(_job)()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,7 @@ from spark_lab.tracking.jsonl import RunLog, read_rows
 from spark_lab.tracking.mlflow_mirror import MlflowMirror
 from spark_lab.tracking.store import open_store
 
+_ENDINGS = ((KeyboardInterrupt, "stopped"), (runs.Pruned, "pruned"))
 _CLOCK = {"step", "time", "fraction", "questions"}
 
 
@@ -23,11 +25,14 @@ class RunObserver:
     A context manager: an exception inside closes MLflow's run as failed or stopped.
     """
 
-    def __init__(self, opened: runs.Run, *, questions: str):
+    def __init__(
+        self, opened: runs.Run, *, questions: str, hopeless: Callable[[], bool] | None = None
+    ):
         config = opened.config
         self._folder = opened.folder
         self._config = config
         self._questions = questions
+        self._hopeless = hopeless
         self._began = time.time()
         self._log = RunLog(opened.folder)
         self._console = Console(
@@ -50,13 +55,16 @@ class RunObserver:
         self._console.resume(*before)
 
     def evaluation(self, clock: dict[str, Any], evaluation: Evaluation) -> None:
-        """`clock` holds step, time, fraction and the compute spent so far."""
+        """`clock` holds step, time, fraction and the compute spent so far. Raises runs.Pruned where
+        whoever searches has seen enough of this run."""
         row = clock | {"questions": self._questions} | evaluation.metrics
         self._log.rollouts("eval", clock["step"], evaluation.rows)
         if evaluation.outcomes:
             self._log.rollouts("test_time", clock["step"], evaluation.outcomes)
         self._log.evaluation(row)
         self._console.evaluation(row)
+        if self._hopeless is not None and self._hopeless():
+            raise runs.Pruned
 
     def step(self, row: dict[str, Any]) -> None:
         self._log.step(row)
@@ -111,7 +119,7 @@ class RunObserver:
         self._console.close()
         self._log.close()
         if kind is not None and self._mirror is not None:
-            self._mirror.finish("stopped" if issubclass(kind, KeyboardInterrupt) else "failed")
+            self._mirror.finish(next((s for k, s in _ENDINGS if issubclass(kind, k)), "failed"))
 
 
 def _metrics(row: dict[str, Any]) -> dict[str, float]:

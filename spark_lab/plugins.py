@@ -1,10 +1,14 @@
-"""What spark-lab adds to Hydra: the files of sweeps/ are primary configs (`spark-lab -cn NAME`)."""
+"""What spark-lab adds to Hydra: the files of sweeps/ are primary configs (`spark-lab -cn NAME`), and
+the sweeper of conf/hydra/sweeper/optuna.yaml."""
 
 from __future__ import annotations
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+# The sweeper's address: Hydra takes plug-ins from below hydra_plugins only.
+OPTUNA = "hydra_plugins.spark_lab.OptunaSweeper"
 
 
 class SweepsSearchPath(SearchPathPlugin):

@@ -29,6 +29,16 @@ def check_command(config_name: str, overrides: list[str], multirun: bool) -> Non
     compose(overrides, config_name)
 
 
+def sweeper_of(config_name: str, overrides: list[str], multirun: bool) -> str | None:
+    """The sweeper of a multirun command; None for a single run."""
+    fixed, _ = split(overrides)
+    if not (multirun or config_name != "config"):
+        return None
+    section = compose_node(fixed, config_name).hydra
+    is_multirun = multirun or section.mode == RunMode.MULTIRUN
+    return str(section.sweeper.get("_target_")) if is_multirun else None
+
+
 def split(overrides: list[str]) -> tuple[list[str], list[Override]]:
     """(single values, sweeps over a list of values). Sweeps over intervals are left to the sweeper."""
     fixed, swept = [], []

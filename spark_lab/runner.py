@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     from spark_lab.training.trainer import SparkGRPOTrainer
 
 
-def run(config: Config, overrides: list[str]) -> None:
+def run(config: Config, overrides: list[str], hopeless: Callable[[], bool] | None = None) -> None:
     """Train one arm with one seed, or say that it is already done, or resume where it was torn.
 
+    `hopeless` is asked after each evaluation has been written; its yes ends the run by runs.Pruned.
     Raises UserError for bad input, before any model is loaded, and Collapse where the run ended
     itself: its last evaluation and checkpoint are there, its status is failed.
     """
@@ -26,7 +28,7 @@ def run(config: Config, overrides: list[str]) -> None:
         return
     opened = _open(config, overrides)
     if not _said_done(opened):
-        _record(opened)
+        _record(opened, hopeless)
 
 
 def _run_together(config: Config, overrides: list[str]) -> None:
@@ -84,7 +86,7 @@ def _said_done(opened: runs.Run) -> bool:
     return opened.done
 
 
-def _record(opened: runs.Run) -> None:
+def _record(opened: runs.Run, hopeless: Callable[[], bool] | None = None) -> None:
     """Train on the only process, or on rank 0, and write down how it goes."""
     # Torch and TRL take ten seconds to import: a skipped or refused run does not pay for them.
     from spark_lab.models.load import resolve_path
@@ -103,7 +105,7 @@ def _record(opened: runs.Run) -> None:
         if config.reuse and fresh and ranks.count() == 1:
             twin = runs.find_twin(opened)
         if twin is None:
-            with RunObserver(opened, questions=questions) as observer:
+            with RunObserver(opened, questions=questions, hopeless=hopeless) as observer:
                 if not _spent(opened):
                     _train(opened, observer)
                 observer.finish()

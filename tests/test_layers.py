@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 # From top to bottom; a module may import from lower layers, and from its own part.
 LAYERS = [
     {"cli"},
-    {"assessing"},
+    {"assessing", "tuning"},
     {"doctor", "manual", "sweeping", "viewing"},
     {"runner"},
     {"observer"},
@@ -43,6 +43,7 @@ LIGHT = [
     "cli",
     "manual",
     "sweeping",
+    "tuning",
     "preflight",
     "config",
     "mistakes",

@@ -3,13 +3,23 @@
 from spark_lab.runs.checkpoints import complete as complete_checkpoints
 from spark_lab.runs.checkpoints import seal as seal_checkpoint
 from spark_lab.runs.folder import Run, find_runs, open_run, recording
-from spark_lab.runs.identity import arm, arm_of, changes, folder_of, identity, read_config
+from spark_lab.runs.identity import (
+    arm,
+    arm_of,
+    changes,
+    folder_of,
+    identity,
+    read_config,
+    trial_arm,
+    trial_of,
+)
 from spark_lab.runs.provenance import weights_digest, write_env
-from spark_lab.runs.status import read_status, truncate, write_status
+from spark_lab.runs.status import Pruned, read_status, truncate, write_status
 from spark_lab.runs.twins import adopt
 from spark_lab.runs.twins import find as find_twin
 
 __all__ = [
+    "Pruned",
     "Run",
     "adopt",
     "arm",
@@ -25,6 +35,8 @@ __all__ = [
     "read_status",
     "recording",
     "seal_checkpoint",
+    "trial_arm",
+    "trial_of",
     "truncate",
     "weights_digest",
     "write_env",

@@ -33,7 +33,8 @@ _ROOM_BYTES = 20 * 2**20
 
 @dataclass(frozen=True)
 class Run:
-    """An opened run. `resume_step` is None for a fresh start; `done` runs are to be left alone."""
+    """An opened run. `resume_step` is None for a fresh start; `done` runs, and those that a search
+    has pruned, are to be left alone."""
 
     folder: Path
     config: Config
@@ -90,7 +91,7 @@ def _open_locked(folder: Path, config: Config, overrides: list[str], lock: IO[st
         _clear(folder)
         _describe(folder, config, overrides)
         return Run(folder, config, None, False, lock)
-    if read_status(folder).get("state") == "done":
+    if read_status(folder).get("state") in ("done", "pruned"):
         lock.close()
         return Run(folder, config, None, True)
     _check_room(folder)

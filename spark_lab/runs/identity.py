@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from spark_lab.schema import Config, ObjectiveConfig
 
 # What does not change a run's results, and so not its identity.
 _NOT_IDENTITY = ("root", "name", "arm", "dry_run", "force", "reuse", "retry", "tracking")
+_TRIAL = re.compile(r"trial-(\d{3,})")
 _NOT_IDENTITY_TRAINER = ("threads", "save_every", "keep_checkpoints")
 # Plain values only; libyaml's own is ten times as fast.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -29,6 +31,17 @@ def arm(objective: ObjectiveConfig) -> str:
 def arm_of(config: Config) -> str:
     """The arm that a run belongs to: its given name, or else its objectives."""
     return config.arm or arm(config.objective)
+
+
+def trial_arm(number: int) -> str:
+    """The arm of a trial of a search: "trial-007"."""
+    return f"trial-{number:03d}"
+
+
+def trial_of(arm: str) -> int | None:
+    """The number of the trial that an arm is; None for any other arm."""
+    found = _TRIAL.fullmatch(arm)
+    return None if found is None else int(found[1])
 
 
 def identity(config: dict[str, Any]) -> str:

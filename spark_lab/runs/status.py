@@ -15,13 +15,18 @@ from typing import Any
 from spark_lab.durable import full_disk, is_full_disk, write_text
 from spark_lab.errors import Problem, UserError
 
-_STATES = ("running", "done", "failed", "stopped")
+_STATES = ("running", "done", "failed", "stopped", "pruned")
 _START_OVER = "add force=true to start this run over"
+
+
+class Pruned(Exception):
+    """A run ends here on purpose: its search has seen enough of it."""
 
 
 @contextmanager
 def recorded(folder: Path) -> Iterator[None]:
-    """Keep status.json and train.log while a run is on: running, then done, failed or stopped.
+    """Keep status.json and train.log while a run is on: running, then done, pruned, failed or
+    stopped.
 
     A full disk becomes a UserError; Ctrl-C and any other exception go on to the caller.
     """
@@ -39,6 +44,9 @@ def recorded(folder: Path) -> Iterator[None]:
             yield
         except KeyboardInterrupt:
             _close_status(folder, "stopped", "interrupted")
+            raise
+        except Pruned:
+            write_status(folder, state="pruned")
             raise
         except BaseException as error:
             _close_status(folder, "failed", f"{type(error).__name__}: {error}")

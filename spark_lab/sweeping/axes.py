@@ -24,7 +24,7 @@ _PLUMBING = ("root", "tracking", "dry_run", "force", "reuse", "retry", "trainer.
 # Of no interest to a sweep's name.
 _UNNAMED = (*_PLUMBING, "name", "question", "seed", "arm")
 # Of a sweep's file, beside the settings of its runs.
-_SECTIONS = ("arms", "question")
+SECTIONS = ("arms", "question")
 
 
 @dataclass(frozen=True)
@@ -97,60 +97,64 @@ def read(config_name: str, overrides: list[str], multirun: bool) -> Axes | None:
     if not str(section.sweeper.get("_target_")).endswith(_BASIC):
         return None
     _refuse_intervals(overrides, fixed, swept)
-    typed = {parsed.key_or_group for parsed in swept} | {_key(text) for text in fixed}
+    typed = {parsed.key_or_group for parsed in swept} | {key_of(text) for text in fixed}
     params = {key: v for key, v in (section.sweeper.params or {}).items() if key not in typed}
     more_fixed, more_swept = split([f"{key}={value}" for key, value in params.items()])
-    ours = [text for text in fixed + more_fixed if not _is_hydra(text)]
-    ours = [text for text in ours if _key(text).partition(".")[0] not in ("name", *_SECTIONS)]
+    ours = [text for text in fixed + more_fixed if not is_hydra(text)]
+    ours = [text for text in ours if key_of(text).partition(".")[0] not in ("name", *SECTIONS)]
     # A run knows nothing of the sections that are the sweep's.
-    ours += [f"~{name}" for name in _SECTIONS if _in_file(name, node, overrides)]
+    ours += [f"~{name}" for name in SECTIONS if in_file(name, node, overrides)]
     return Axes(
         config_name=config_name,
-        launcher=tuple(text for text in fixed if _is_hydra(text)),
+        launcher=tuple(text for text in fixed if is_hydra(text)),
         fixed=tuple(ours),
-        settings=_settings(fixed),
+        settings=settings_of(fixed),
         swept=tuple(_axis(parsed) for parsed in (*more_swept, *swept)),
         arms=_arms(node),
         name=node.get("name"),
         name_is_typed="name" in typed,
-        workers=_workers(section.launcher),
+        workers=workers_of(section.launcher),
         question=question.read(node),
-        command=_command(config_name, overrides, multirun),
+        command=command_of(config_name, overrides, multirun),
     )
 
 
-def _command(config_name: str, overrides: list[str], multirun: bool) -> tuple[str, ...]:
+def command_of(config_name: str, overrides: list[str], multirun: bool) -> tuple[str, ...]:
+    """What gives the same results when it is typed, without what only says how and where."""
     named = () if config_name == "config" else ("-cn", config_name)
-    kept = [text for text in overrides if not _is_hydra(text) and not _among(_PLUMBING, text)]
+    kept = [text for text in overrides if not is_hydra(text) and not _among(_PLUMBING, text)]
     return ("spark-lab", *named, *(("-m",) if multirun else ()), *kept)
 
 
-def _in_file(section: str, node: DictConfig, overrides: list[str]) -> bool:
+def in_file(section: str, node: DictConfig, overrides: list[str]) -> bool:
     """Whether the sweep's file, not the command line, holds a section."""
     return f"~{section}" in overrides or (
         section in node and not any(text.startswith(f"+{section}=") for text in overrides)
     )
 
 
-def _settings(fixed: list[str]) -> tuple[str, ...]:
-    return tuple(text for text in fixed if not _among(_UNNAMED, text) and not _is_hydra(text))
+def settings_of(fixed: list[str]) -> tuple[str, ...]:
+    """Those of typed overrides that can change results."""
+    return tuple(text for text in fixed if not _among(_UNNAMED, text) and not is_hydra(text))
 
 
 def _among(keys: tuple[str, ...], override: str) -> bool:
     """Whether an override sets one of these keys, or one below them."""
-    return f"{_key(override)}.".startswith(tuple(f"{key}." for key in keys))
+    return f"{key_of(override)}.".startswith(tuple(f"{key}." for key in keys))
 
 
 def _axis(parsed: Override) -> Axis:
     return Axis(parsed.get_key_element(), tuple(map(str, parsed.sweep_string_iterator())))
 
 
-def _key(override: str) -> str:
+def key_of(override: str) -> str:
+    """What an override sets."""
     return override.lstrip("+~").partition("=")[0]
 
 
-def _is_hydra(override: str) -> bool:
-    return _key(override).partition(".")[0].partition("/")[0] == "hydra"
+def is_hydra(override: str) -> bool:
+    """Whether an override is about Hydra itself."""
+    return key_of(override).partition(".")[0].partition("/")[0] == "hydra"
 
 
 def _refuse_intervals(overrides: list[str], fixed: list[str], swept: list[Override]) -> None:
@@ -160,7 +164,7 @@ def _refuse_intervals(overrides: list[str], fixed: list[str], swept: list[Overri
             text,
             "an interval",
             "values one by one: this sweeper tries every combination",
-            f"{_key(text)}=VALUE,VALUE",
+            f"{key_of(text)}=VALUE,VALUE",
         )
         for text in overrides
         if text not in read
@@ -169,7 +173,7 @@ def _refuse_intervals(overrides: list[str], fixed: list[str], swept: list[Overri
         raise UserError(*problems)
 
 
-def _workers(launcher: DictConfig) -> int | None:
+def workers_of(launcher: DictConfig) -> int | None:
     """Runs at a time: joblib says how many (-1: one a core), the basic launcher has one."""
     if str(launcher.get("_target_")).endswith("BasicLauncher"):
         return 1

@@ -7,31 +7,49 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from multiprocessing import connection, parent_process
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 
+from spark_lab import runs
 from spark_lab.errors import UserError
 from spark_lab.schema import Config
 
 BAD_INPUT = 2
+PRUNED = 3
 INTERRUPTED = 130
 _GRACE_SECONDS = 20.0
 
 
-def main(config: Config, overrides: list[str], log: Path) -> None:
-    """Train, with everything that is printed going to `log`. Exit codes as of the command line."""
+def main(config: Config, overrides: list[str], log: Path, parent: Connection | None) -> None:
+    """Train, with everything that is printed going to `log`. Exit codes as of the command line.
+
+    A `parent` at the other end of a pipe is asked after each evaluation whether to go on.
+    """
     _print_into(log)
     _stop_when_orphaned()
     from spark_lab import runner
 
     try:
-        runner.run(config, overrides)
+        runner.run(config, overrides, None if parent is None else partial(_ask, parent))
+    except runs.Pruned:
+        sys.exit(PRUNED)
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _ask(parent: Connection) -> bool:
+    """Whether the run is to end. A parent that is gone stops it anyway."""
+    try:
+        parent.send(None)
+        return parent.recv()
+    except (EOFError, OSError):
+        raise KeyboardInterrupt from None
 
 
 def _print_into(log: Path) -> None:

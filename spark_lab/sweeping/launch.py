@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.hydra import Hydra
@@ -20,6 +21,8 @@ from spark_lab.sweeping.axes import Axes
 from spark_lab.sweeping.plan import PlannedRun
 from spark_lab.sweeping.slots import cores
 from spark_lab.sweeping.worker import Outcome, run_one
+
+T = TypeVar("T")
 
 # A run's folder holds everything; Hydra is to leave nothing of its own.
 _QUIET = (
@@ -40,13 +43,28 @@ def workers(axes: Axes) -> int | None:
 def launch(axes: Axes, planned: list[PlannedRun]) -> list[Outcome]:
     """Runs them all; returns when the last one has ended, with the outcomes in order.
 
-    The launcher itself is used, as Hydra's sweeper only multiplies. It is given jobs without a
-    configuration: what was planned is what runs, whatever happens to conf/ in the meantime.
+    What was planned is what runs, whatever happens to conf/ in the meantime.
+    """
+    job = partial(
+        _job,
+        configs=[run.config for run in planned],
+        overrides=[list(run.overrides) for run in planned],
+        workers=workers(axes),
+        main_process=os.getpid(),
+    )
+    return launch_jobs(axes, job, len(planned), planned[0].config.root)
+
+
+def launch_jobs(axes: Axes, job: Callable[[DictConfig], T], count: int, root: str) -> list[T]:
+    """What `job` returned in each of `count` jobs of the command's launcher, in order.
+
+    The launcher itself is used, as Hydra's sweeper only multiplies. Its jobs get no configuration,
+    only their number (hydra.job.num).
     """
     GlobalHydra.instance().clear()
     search_path = create_config_search_path("pkg://spark_lab.conf")
     hydra = Hydra.create_main_hydra2("spark-lab", search_path)
-    quiet = [*_QUIET, f"hydra.sweep.dir='{planned[0].config.root}'"]
+    quiet = [*_QUIET, f"hydra.sweep.dir='{root}'"]
     try:
         words = [*axes.launcher, *quiet]
         config = hydra.compose_config(axes.config_name, words, RunMode.MULTIRUN)
@@ -55,19 +73,13 @@ def launch(axes: Axes, planned: list[PlannedRun]) -> list[Outcome]:
             config.hydra.overrides.hydra = quiet
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks()),
-            task_function=partial(
-                _job,
-                configs=[run.config for run in planned],
-                overrides=[list(run.overrides) for run in planned],
-                workers=workers(axes),
-                main_process=os.getpid(),
-            ),
+            task_function=job,
             config=config,
         )
-        returned: Any = launcher.launch([[] for _ in planned], initial_job_idx=0)
+        returned: Any = launcher.launch([[] for _ in range(count)], initial_job_idx=0)
     finally:
         GlobalHydra.instance().clear()
-    return [job.return_value for job in returned]
+    return [one.return_value for one in returned]
 
 
 def _job(

@@ -88,7 +88,7 @@ def make(axes: Axes) -> Plan:
     ]
     points = points * len(named)
     name = labels.sweep_name(axes)
-    fixed = [*axes.fixed, _quoted("name", name)]
+    fixed = [*axes.fixed, quoted("name", name)]
     composed = _compose(axes, fixed, texts)
     arms = labels.arm_labels(axes, points, [configs[0] for configs in composed])
     planned = [
@@ -96,7 +96,7 @@ def make(axes: Axes) -> Plan:
             arm,
             config.seed,
             replace(config, arm=arm),
-            (*fixed, *text, f"seed={config.seed}", _quoted("arm", arm)),
+            (*fixed, *text, f"seed={config.seed}", quoted("arm", arm)),
         )
         for seeds in zip(*composed, strict=True)
         for arm, text, config in zip(arms, texts, seeds, strict=True)
@@ -157,7 +157,8 @@ def as_data(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _quoted(key: str, value: str) -> str:
+def quoted(key: str, value: str) -> str:
+    """An override whose value stays text, whatever signs are in it."""
     return f"{key}='{value}'"
 
 

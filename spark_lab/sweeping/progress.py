@@ -166,10 +166,10 @@ class Watch:
         bars.add_column(no_wrap=True)
         bars.add_column(ratio=1)
         bars.add_column(justify="right", no_wrap=True)
-        bars.add_row("", *_bar(total))
+        bars.add_row("", *bar(total))
         running = [now for now in standings if now.state == "running"]
         for now in running[:_SHOWN_RUNNING]:
-            bars.add_row(Text(now.name), *_bar(now.fraction))
+            bars.add_row(Text(now.name), *bar(now.fraction))
         failed = [Text(f"failed {now.name}", "red") for now in standings if now.state == "failed"]
         return Padding(Group(head, bars, *failed), (1, 2))
 
@@ -177,7 +177,7 @@ class Watch:
         self._terminal.print(text, soft_wrap=True, markup=False)
 
 
-def _bar(fraction: float) -> tuple[ProgressBar, str]:
+def bar(fraction: float) -> tuple[ProgressBar, str]:
     bar = ProgressBar(
         total=1.0, completed=fraction, complete_style="#56B4E9", finished_style="#009E73"
     )

@@ -6,7 +6,11 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from multiprocessing import connection
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -24,7 +28,7 @@ _stopped = threading.Event()
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: done, failed or stopped. `retry` where another attempt may end otherwise."""
+    """How a run ended: done, pruned, failed or stopped. `retry` where another attempt may end otherwise."""
 
     state: str
     error: str | None = None
@@ -32,19 +36,25 @@ class Outcome:
 
 
 def run_one(
-    config: Config, overrides: list[str], *, workers: int | None, main_process: int
+    config: Config,
+    overrides: list[str],
+    *,
+    workers: int | None,
+    main_process: int,
+    hopeless: Callable[[], bool] | None = None,
 ) -> Outcome:
     """Never raises for a run's sake: a failure is told by the outcome.
 
     `workers` is how many of these go on at a time (None: unknown), `main_process` the pid of the
-    process that the user started.
+    process that the user started. `hopeless` is asked after each of the run's evaluations; its yes
+    ends the run as pruned.
     """
     try:
         state = runs.read_status(runs.folder_of(config)).get("state")
     except UserError as error:
         return Outcome("failed", str(error))
-    if state == "done" and not config.force:
-        return Outcome("done")
+    if state in ("done", "pruned") and not config.force:
+        return Outcome(state)
     if workers is not None:
         slots.pin(Path(config.root) / ".slots", workers)
     if os.getpid() != main_process:
@@ -54,7 +64,9 @@ def run_one(
         if _stopped.is_set():
             break
         # What a failed attempt has reached is not deleted again.
-        outcome = _attempt(replace(config, force=config.force and attempt == 0), overrides)
+        outcome = _attempt(
+            replace(config, force=config.force and attempt == 0), overrides, hopeless
+        )
         if not outcome.retry:
             break
     return outcome
@@ -75,12 +87,14 @@ def log_of(config: Config) -> Path:
     )
 
 
-def _attempt(config: Config, overrides: list[str]) -> Outcome:
+def _attempt(config: Config, overrides: list[str], hopeless: Callable[[], bool] | None) -> Outcome:
     folder, log = runs.folder_of(config), log_of(config)
     before = log.stat().st_size if log.exists() else 0
-    code = _wait(_start(config, overrides, log))
+    code = _run(config, overrides, log, hopeless)
     if code == 0:
         return Outcome("done")
+    if code == child.PRUNED:
+        return Outcome("pruned")
     if code in (child.INTERRUPTED, -signal.SIGINT):
         _stopped.set()
         return Outcome("stopped")
@@ -97,25 +111,47 @@ def _attempt(config: Config, overrides: list[str]) -> Outcome:
     return Outcome("failed", error, retry=True)
 
 
-def _start(config: Config, overrides: list[str], log: Path) -> ForkServerProcess:
+def _run(
+    config: Config, overrides: list[str], log: Path, hopeless: Callable[[], bool] | None
+) -> int:
+    """The exit code of the run's process, which is answered as long as it asks."""
+    here, there = multiprocessing.Pipe()
+    with here, there:
+        process = _start(config, overrides, log, None if hopeless is None else there)
+        there.close()
+        try:
+            if hopeless is not None:
+                _answer(here, process, hopeless)
+            process.join()
+        except KeyboardInterrupt:
+            # The run was interrupted as well, and is closing its files.
+            process.join(_STOP_SECONDS)
+            process.kill()
+            raise
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _answer(here: Connection, process: ForkServerProcess, hopeless: Callable[[], bool]) -> None:
+    while here in connection.wait([here, process.sentinel]):
+        try:
+            here.recv()
+        except (EOFError, OSError):  # it has ended
+            return
+        verdict = hopeless()
+        with suppress(OSError):
+            here.send(verdict)
+
+
+def _start(
+    config: Config, overrides: list[str], log: Path, parent: Connection | None
+) -> ForkServerProcess:
     context = multiprocessing.get_context("forkserver")
     if not slots.devices():
         context.set_forkserver_preload(list(_SHARED))
-    process = context.Process(target=child.main, args=(config, overrides, log))
+    process = context.Process(target=child.main, args=(config, overrides, log, parent))
     process.start()
     return process
-
-
-def _wait(process: ForkServerProcess) -> int:
-    try:
-        process.join()
-    except KeyboardInterrupt:
-        # The run was interrupted as well, and is closing its files.
-        process.join(_STOP_SECONDS)
-        process.kill()
-        raise
-    assert process.exitcode is not None
-    return process.exitcode
 
 
 def _printed(log: Path, start: int) -> str:

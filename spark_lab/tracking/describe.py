@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from spark_lab.runs import read_config, read_status
+from spark_lab.runs import read_config, read_status, trial_of
 
 Config = dict[str, Any]
 
@@ -49,8 +49,10 @@ def started_ms(folder: Path) -> int | None:
 
 
 def tags(folder: Path) -> dict[str, str]:
-    """What runs are grouped and found by: sweep, arm, seed and the absolute run folder."""
+    """What runs are grouped and found by: sweep, arm, seed, the number of the trial that a run
+    belongs to, and the absolute run folder."""
     folder = folder.resolve()
+    trial = trial_of(folder.parent.name)
     found = {
         "sweep": folder.parents[1].name,
         "arm": folder.parent.name,
@@ -60,6 +62,8 @@ def tags(folder: Path) -> dict[str, str]:
         "mlflow.source.type": "LOCAL",
         "mlflow.note.content": f"`spark-lab rollouts {folder}` reads its completions.",
     }
+    if trial is not None:
+        found["trial"] = str(trial)
     return found | _provenance(folder)
 
 

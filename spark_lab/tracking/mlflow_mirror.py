@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 BATCH = 1000
 NOT_METRICS = {"step", "time", "fraction"}
 NOTHING_SENT = {"metrics": 0, "eval": 0}
-ENDINGS = {"done": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
+ENDINGS = {"done": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "pruned": "KILLED"}
 SHOWN_COLUMNS = [
     "phase",
     "step",
@@ -67,7 +67,7 @@ class MlflowMirror:
         self._guard(lambda: self._send(upto_step))
 
     def finish(self, state: str) -> None:
-        """Closes the run as `state` (done, failed, stopped).
+        """Closes the run as `state` (done, pruned, failed, stopped).
 
         A run that is done gets its last rows, `final/` metrics, figures and a table of rollouts; a
         failed or stopped one may be resumed, so it ends at the last rows that were synced.
@@ -131,6 +131,8 @@ class MlflowMirror:
         write_note(self._folder, note)
 
     def _finish(self, state: str) -> None:
+        if state == "pruned":  # as final as done: no resume will write its rows again
+            self._send(None)
         if state == "done":
             self._send(None)
             self._log_final()

@@ -1,0 +1,1 @@
+"""A search for the best configuration: Optuna asks, ordinary runs answer."""

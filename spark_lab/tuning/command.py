@@ -1,0 +1,184 @@
+"""One search, top to bottom: study, trials, the chosen one on fresh seeds, report, last lines."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+from rich.console import Console
+
+from spark_lab import runs
+from spark_lab.analysis import search as searched
+from spark_lab.sweeping import ending, launch, plan
+from spark_lab.sweeping import progress as sweep_progress
+from spark_lab.sweeping.plan import Plan, PlannedRun
+from spark_lab.tracking import words
+from spark_lab.tuning import lines, snapshot, storage
+from spark_lab.tuning import study as studies
+from spark_lab.tuning.progress import Watch
+from spark_lab.tuning.search import TUNED, UNTUNED, Search
+from spark_lab.tuning.worker import work
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+DONE, INCOMPLETE = 0, 1
+
+
+def run(search: Search, command: list[str]) -> int:
+    """Runs what is not done yet; the exit code. `command` is what was typed after spark-lab.
+
+    Raises UserError where the folder, the storage or MLflow's store can't be used, or the storage
+    holds another search.
+    """
+    if search.example.dry_run:
+        print(lines.plan_text(search))
+        return DONE
+    terminal = Console(highlight=False)
+    study = studies.open_study(search)
+    _open_stores(search)
+    try:
+        _search(search, study, terminal)
+    finally:
+        snapshot.write(search, study)
+    found = searched.read(search.folder)
+    assert found is not None
+    # Commands that share a search end at the same time, and each run can be trained by one only.
+    with FileLock(search.folder / ".conclude.lock"):
+        errors, report = _conclude(search, found, terminal)
+    return _say(search, found, errors, report, command, terminal)
+
+
+def _open_stores(search: Search) -> None:
+    from spark_lab.sweeping import record
+
+    record.open_stores(_as_plan(search, [_example(search)]))
+
+
+def _example(search: Search) -> PlannedRun:
+    return PlannedRun(runs.trial_arm(0), search.seeds[0], search.example, ())
+
+
+def _as_plan(search: Search, planned: list[PlannedRun]) -> Plan:
+    return Plan(search.axes, search.name, tuple(planned))
+
+
+def _search(search: Search, study: Study, terminal: Console) -> None:
+    left = search.n_trials - lines.ended(study)
+    if left <= 0:
+        return
+    size = words.number(search.n_trials, "trial")
+    seeds = f" of {words.number(len(search.seeds), 'seed')}" if len(search.seeds) > 1 else ""
+    done = f", {search.n_trials - left} done before" if left < search.n_trials else ""
+    terminal.print(
+        f"{search.name}: {size}{seeds}, {left} to run{done}, {search.workers} at a time",
+        markup=False,
+        soft_wrap=True,
+    )
+    count = min(search.workers, left)
+    job = partial(work, search=search, main_process=os.getpid())
+    with Watch(search, terminal):
+        launch.launch_jobs(search.axes, job, count, search.example.root)
+
+
+def _conclude(
+    search: Search, found: searched.Searched, terminal: Console
+) -> tuple[dict[str, str], Path | None]:
+    """(errors by run, report). The chosen trial on fresh seeds beside the untuned configuration,
+    once the search has all its trials."""
+    from spark_lab.sweeping import record
+
+    chosen = found.chosen
+    ended = sum(trial.state in ("COMPLETE", "PRUNED") for trial in found.trials)
+    if chosen is None or ended < search.n_trials:
+        return {}, None
+    wanted = validation(search, chosen)
+    errors: dict[str, str] = {}
+    fresh = False
+    if wanted is not None:
+        plan.write(wanted)
+        due = [run for run in wanted.runs if not run.done]
+        fresh = bool(due)
+        errors = _validate(search, wanted, due, terminal) if due else {}
+    out = search.folder / "report"
+    report = out / "report.html"
+    if fresh or _is_older(report, search.folder / snapshot.NAME):
+        from spark_lab.analysis import report as reports
+
+        print("writing the report ...", flush=True)
+        report = reports.write([search.folder], out)
+        shown = wanted or _as_plan(
+            search, [search.trial_run(chosen.number, chosen.params, s) for s in search.seeds]
+        )
+        if wanted is None:
+            plan.write(shown)
+        for store in record.open_stores(shown)[:1]:
+            record.record(shown, store, report, complete=all(run.done for run in shown.runs))
+    return errors, report
+
+
+def _is_older(report: Path, than: Path) -> bool:
+    return not report.exists() or report.stat().st_mtime_ns < than.stat().st_mtime_ns
+
+
+def validation(search: Search, chosen: searched.Trial) -> Plan | None:
+    """The chosen parameters and the untuned configuration, paired by fresh seeds."""
+    if not search.fresh_seeds:
+        return None
+    arms = [(f"{TUNED}-{chosen.number:03d}", chosen.params)]
+    if search.untuned is not None:
+        arms.insert(0, (UNTUNED, {}))
+    return _as_plan(
+        search,
+        [search.run(arm, params, seed) for seed in search.fresh_seeds for arm, params in arms],
+    )
+
+
+def _validate(
+    search: Search, wanted: Plan, due: list[PlannedRun], terminal: Console
+) -> dict[str, str]:
+    seeds = words.number(len(search.fresh_seeds), "fresh seed")
+    terminal.print(
+        f"{search.name}: {' and '.join(wanted.arms)} on {seeds}, {len(due)} to run",
+        markup=False,
+        soft_wrap=True,
+    )
+    mode = search.example.tracking.console
+    with sweep_progress.Watch(wanted.name, wanted.runs, due, mode, terminal):
+        outcomes = launch.launch(search.axes, due)
+    return {
+        run.name: outcome.error
+        for run, outcome in zip(due, outcomes, strict=True)
+        if outcome.error is not None
+    }
+
+
+def _say(
+    search: Search,
+    found: searched.Searched,
+    errors: dict[str, str],
+    report: Path | None,
+    command: list[str],
+    terminal: Console,
+) -> int:
+    lines.say(search, found, terminal)
+    chosen = found.chosen
+    ended = sum(trial.state in ("COMPLETE", "PRUNED") for trial in found.trials)
+    wanted = validation(search, chosen) if chosen is not None and ended >= search.n_trials else None
+    if wanted is not None:
+        return DONE if ending.say(wanted, errors, report, command, terminal) else INCOMPLETE
+    if report is not None:
+        terminal.print(f"\n  report   {report}", markup=False, soft_wrap=True)
+    if ended >= search.n_trials and chosen is not None:
+        return DONE
+    terminal.print(
+        f"\n{ended} of {search.n_trials} trials have ended ({storage.shown(search.storage)})."
+        "\nThe same command goes on:\n  " + shlex.join(["spark-lab", *command]),
+        markup=False,
+        soft_wrap=True,
+    )
+    return INCOMPLETE
