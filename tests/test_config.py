@@ -32,13 +32,10 @@ NEEDS = {
     ],
     "preset=paper_spark": ["trainer.max_completion_length=40"],
 }
-NEEDS |= dict.fromkeys(
-    [
-        f"hydra/sweeper/{file.parent.name}={file.stem}"
-        for file in (CONF / "hydra/sweeper").glob("*/*.yaml")
-    ],
-    ["hydra/sweeper=optuna"],
-)
+NEEDS |= {
+    f"hydra/sweeper/{file.parent.name}={file.stem}": ["hydra/sweeper=optuna"]
+    for file in (CONF / "hydra/sweeper").glob("*/*.yaml")
+}
 
 
 def options() -> list[str]:
