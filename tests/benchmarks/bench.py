@@ -32,8 +32,6 @@ from speed.measure import CLOCK, ON_GPU, Row
 from speed.scales import SCALES
 from speed.table import table
 
-from spark_lab.build import quieten
-
 SECTIONS = {
     module.__name__.partition(".")[2]: module
     for module in (solve, scoring, judge, step, memory, growth, commands)
@@ -44,7 +42,6 @@ FOLDER = machine.ROOT / ".bench"
 
 def main(words: list[str]) -> int:
     given = _arguments(words)
-    quieten()
     warnings.simplefilter("ignore")
     wanted = given.sections or [*SECTIONS, TRUTH]
     measured = [name for name in wanted if name != TRUTH]

@@ -11,6 +11,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
+from spark_lab.build import quieten
+
 SPECIAL = ["<pad>", "<user>", "<assistant>"]
 END = "<eos>"
 CHAT_TEMPLATE = (
@@ -34,6 +36,7 @@ class Scale:
 
     def save(self, folder: Path) -> Path:
         """Weights (normal, seed 0), tokenizer and chat template, as spark-lab loads them."""
+        quieten()
         tokenizer = _tokenizer(self.vocabulary)
         torch.manual_seed(0)
         config = Qwen2Config(
