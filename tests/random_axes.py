@@ -1,7 +1,8 @@
-"""Combinations of all axes, drawn at random."""
+"""Combinations of all axes, drawn at random so that every value has its turns."""
 
 from __future__ import annotations
 
+import itertools
 import random
 
 from tiny_spark import small
@@ -10,10 +11,11 @@ from spark_lab.errors import UserError
 from spark_lab.schema import Config
 
 CHANGES = ["linear", "cosine", "competence"]
-# Each axis with its values; one is drawn of each. "" leaves the default.
+# Each axis with its values, more often where it is given twice. "" leaves the default.
 AXES: dict[str, list[str]] = {
     "objective": ["[spark]", "[spark]", "[pointwise,reflect]", "[pairwise,reflect]", "[reflect]"],
     "recycle": ["on_policy", "lagged", "frozen", "fresh"],
+    "reward": ["verifier", "verifier", "noisy", "partial", "self_judge"],
     "schedule": ["joint", "alternate", "mixed"],
     "schedule.judge_every": ["1", "2"],
     "schedule.judge_items": ["", "2"],
@@ -49,13 +51,28 @@ BUNDLES: list[list[str]] = [
 ]
 
 
-def draw(rng: random.Random, *overrides: str) -> tuple[list[str], Config]:
-    """What was drawn, and its configuration at the tests' small size with `overrides`.
+def draw(rng: random.Random, count: int, *overrides: str) -> list[tuple[list[str], Config]]:
+    """What was drawn, and its configuration at the tests' small size with `overrides`: `count`
+    times, each axis being gone through in random order (a Latin hypercube).
 
     A value that is refused beside the others, by name, is left at its default.
     """
-    chosen = {axis: rng.choice(values) for axis, values in AXES.items()}
-    words = [f"{axis}={value}" for axis, value in chosen.items() if value] + rng.choice(BUNDLES)
+    columns = {axis: _turns(values, count, rng) for axis, values in AXES.items()}
+    bundles = _turns(BUNDLES, count, rng)
+    return [
+        _composed({axis: column[i] for axis, column in columns.items()}, bundles[i], overrides)
+        for i in range(count)
+    ]
+
+
+def _turns(values: list, count: int, rng: random.Random) -> list:
+    return rng.sample(list(itertools.islice(itertools.cycle(values), count)), count)
+
+
+def _composed(
+    chosen: dict[str, str], bundle: list[str], overrides: tuple[str, ...]
+) -> tuple[list[str], Config]:
+    words = [f"{axis}={value}" for axis, value in chosen.items() if value] + bundle
     on = chosen["objective"].replace("spark", "pointwise,pairwise,reflect").strip("[]").split(",")
     words = [word for word in words if _objective(word) in (None, *on)]
     while True:

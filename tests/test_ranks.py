@@ -16,7 +16,15 @@ from spark_lab.runs import find_runs, read_status
 
 HERE = Path(__file__).parent
 SCHEDULES = {
-    "joint": ["schedule=joint", "trainer.prompts_per_window=3"],
+    "joint, with extra windows": [
+        "schedule=joint",
+        "trainer.prompts_per_window=3",
+        "recycle=fresh",
+        "recycle.label_balance=prior",
+        "recycle.order=hardest",
+        "objective.reflect.share_schedule=competence",
+        "objective.reflect.share_end=0",
+    ],
     "mixed": [
         "schedule=mixed",
         "trainer.prompts_per_window=5",

@@ -1,0 +1,51 @@
+"""Every arm of every named sweep really runs: dry first, then three windows and more."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from tiny_spark import SMALL, trainer_of
+
+from spark_lab.sweeping import sweep
+
+SWEEPS = sorted(path.stem for path in (Path(__file__).parent.parent / "sweeps").glob("*.yaml"))
+WINDOWS = 3
+TINY = [
+    *SMALL,
+    # One labelled question in a hundred still fills a window.
+    "task.chain_sums.train_size=1000",
+    "trainer.group_size=2",
+    "seed=0",
+]
+
+
+@pytest.fixture(scope="module")
+def seen() -> set[str]:
+    """The configurations that have run: many sweeps share an arm."""
+    return set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_arm_runs(tmp_path: Path, capsys: pytest.CaptureFixture, seen: set[str], name: str):
+    wanted = sweep.planned(name, [*TINY, f"root={tmp_path}/runs", "dry_run=true"], True)
+    assert wanted is not None and sweep.run(wanted, []) == sweep.DONE
+    said = capsys.readouterr().out
+    assert all(arm in said for arm in wanted.arms)
+    assert not (tmp_path / "runs").exists()
+    for run in wanted.runs:
+        if run.hash in seen:
+            continue
+        seen.add(run.hash)
+        slots = {name for name, slot in vars(run.config.objective).items() if slot is not None}
+        two = slots and run.config.schedule.kind == "joint"
+        run.config.budget.limit = math.ceil(WINDOWS / (2 if two else 1))
+        trainer, notebook = trainer_of(run.config, tmp_path / run.arm)
+        trainer.train()
+        windows = {row["window"] for row in notebook.rollout_rows}
+        assert windows == set(range(len(windows))) and len(windows) >= WINDOWS, run.arm
+        assert all(math.isfinite(row["loss"]) for row in notebook.rows), run.arm
+        judged = {row["objective"] for row in notebook.rollout_rows} - {"solve"}
+        assert judged <= slots, run.arm
