@@ -15,7 +15,16 @@ def check(config: Config) -> list[Problem]:
     """Every clash. Needs values that are right by themselves (`limits.check`)."""
     return [
         problem
-        for rule in (_objectives, _supervised, _changes, _starved, _sources, _order, _schedule)
+        for rule in (
+            _objectives,
+            _supervised,
+            _changes,
+            _starved,
+            _sources,
+            _order,
+            _judging_alone,
+            _schedule,
+        )
         for problem in rule(config)
     ]
 
@@ -215,6 +224,27 @@ def _order(config: Config) -> Iterator[Problem]:
         )
 
 
+def _judging_alone(config: Config) -> Iterator[Problem]:
+    schedule = config.schedule
+    if not active(config.objective) or schedule.kind != "judge_only":
+        return
+    if config.recycle.source != "frozen":
+        yield Problem(
+            "schedule.kind",
+            f"judge_only with recycle.source={config.recycle.source}",
+            "items of the starting model: without question windows no others are made",
+            "recycle=frozen, or schedule=joint",
+        )
+    for key, default in (("judge_every", 1), ("judge_items", None)):
+        if getattr(schedule, key) != default:
+            yield Problem(
+                f"schedule.{key}",
+                f"{getattr(schedule, key)} with schedule=judge_only",
+                "no cadence, as there are no question windows in between",
+                f"schedule.{key}={'null' if default is None else default}, or schedule=joint",
+            )
+
+
 def _schedule(config: Config) -> Iterator[Problem]:
     slots, schedule, trainer = active(config.objective), config.schedule, config.trainer
     if not slots:
@@ -227,13 +257,6 @@ def _schedule(config: Config) -> Iterator[Problem]:
                 "1, as joint puts a question and a judge window into one update",
                 f"trainer.{key}=1, or schedule=alternate",
             )
-    if schedule.kind == "judge_only" and config.recycle.source != "frozen":
-        yield Problem(
-            "schedule.kind",
-            f"judge_only with recycle.source={config.recycle.source}",
-            "items of the starting model: without question windows no others are made",
-            "recycle=frozen, or schedule=joint",
-        )
     size = trainer.prompts_per_window
     recycled = round(schedule.fraction * size)
     if schedule.kind == "mixed" and not 0 < recycled < size:

@@ -31,6 +31,7 @@ AXES: dict[str, list[str]] = {
     "objective.pointwise.material": ["answer", "working", "both"],
     "objective.pointwise.weight": ["", "0.5"],
     "objective.pairwise.wrong": ["any", "most_frequent", "closest_length"],
+    "objective.pointwise.loss": ["grpo", "grpo", "sft"],
     "objective.reflect.chain": ["false", "true"],
     "objective.reflect.keep_share": ["0", "0.5"],
     "trainer.num_iterations": ["1", "1", "2"],
@@ -47,6 +48,7 @@ BUNDLES: list[list[str]] = [
         [f"objective.reflect.weight_schedule={kind}", "objective.reflect.weight_end=3"]
         for kind in CHANGES
     ),
+    ["recycle=frozen", "schedule=judge_only"],
     ["objective.reflect.templates=varied", "objective.reflect.template_count=3"],
 ]
 

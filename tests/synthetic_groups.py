@@ -50,6 +50,7 @@ def schedule_config(kind: str, **changes) -> ScheduleConfig:
 
 def slot(name: str, **changes) -> JudgingConfig:
     common = dict(
+        loss="grpo",
         share=1.0,
         share_schedule="constant",
         share_end=None,

@@ -34,6 +34,8 @@ REFUSED = {
     "recycle.order": FIFO | {"recycle.order": "newest"},
     "recycle.order ": FROZEN | {"recycle.order": "hardest"},
     "recycle.capacity": {"schedule.judge_items": 60},
+    "schedule.kind": {"schedule.kind": "judge_only"},
+    "schedule.judge_every": FROZEN | {"schedule.kind": "judge_only", "schedule.judge_every": 5},
     "recycle.pairwise_share": {
         "recycle.pairwise_share": 1.0,
         "recycle.all_right": "drop",

@@ -8,6 +8,7 @@ import pytest
 from synthetic_groups import buffer, item, recycle_config, schedule_config
 from trl.trainer.utils import RepeatSampler
 
+from spark_lab.errors import UserError
 from spark_lab.recycling.buffer import RecycleBuffer
 from spark_lab.training.schedule import Schedule
 from spark_lab.training.stream import PromptStream
@@ -102,6 +103,14 @@ def test_frozen_windows_come_before_everything_else(kind):
     assert words[:2] == ["xxxx", "xxxx"]
     assert not any("x" in plan for plan in words[2:])
     assert sum("i" in plan for plan in words) >= 19 and len(frozen) == 6
+
+
+def test_judging_alone_never_asks_a_question_again_even_with_few_items():
+    plan = schedule("judge_only", 4, source="frozen")
+    words = plans(plan, filled(0, source="frozen", take="shares"), 8, gain=1)
+    assert words == ["xxxx", "xxxx", *["iiii"] * 6]
+    with pytest.raises(UserError, match=r"recycle\.frozen_windows"):
+        plans(schedule("judge_only", 4, source="frozen"), filled(0), 3)
 
 
 def test_a_fresh_window_comes_before_each_judge_window_that_lacks_items():

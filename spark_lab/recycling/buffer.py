@@ -18,7 +18,8 @@ class RecycleBuffer:
     """One queue for each objective, at most `capacity` items each: the oldest leave first.
 
     Under source=lagged, items that are too young stand in line before they enter their queue;
-    under source=frozen, items go back to the end of their queue when they have been used.
+    under source=frozen, items go back to the end of their queue as they are used, so that they are
+    used in turn, also within a window that holds more than there are.
 
     Every operation costs time in proportion to the items moved, whatever the buffer holds. The
     buffer is replicated on every rank: same calls, same content.
@@ -79,9 +80,8 @@ class RecycleBuffer:
             fifo = self._config.take == "fifo"
             name = self._oldest(waiting) if fifo else self._owed(waiting, shares)
             taken.append(self._queues[name].pop())
-        if self._config.source == "frozen":
-            for item in taken:
-                self._admit(item)
+            if self._config.source == "frozen":
+                self._admit(taken[-1])
         return taken
 
     def _served(self, shares: Mapping[str, float]) -> list[str]:

@@ -150,7 +150,8 @@ def _indented(text: Any) -> str:
 
 def _title(row: Row) -> str:
     kind = " ".join(str(row[key]) for key in ("objective", "form") if row.get(key))
-    where = SETS.get(row.get("set") or "", "training")
+    extra = row.get("phase") == "extra"
+    where = SETS.get(row.get("set") or "", "for judging only" if extra else "training")
     parts = [kind, where, f"step {row.get('step')}", f"question {row.get('question')}"]
     if row.get("sample"):
         parts.append("greedy" if row["sample"] == -1 else f"sample {row['sample']}")

@@ -28,6 +28,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from spark_lab.errors import Problem, UserError
 from spark_lab.records import Item
 from spark_lab.recycling.buffer import RecycleBuffer
 from spark_lab.schema import RecycleConfig, ScheduleConfig
@@ -79,6 +80,8 @@ class Schedule:
         if self._active and self._extra and (self._source == "frozen" or ready < places):
             self._extra -= 1
             return Window(list(extra_stream.take(self._size)), extra=True)
+        if self._config.kind == "judge_only" and self._active and not ready:
+            raise UserError(_nothing_to_judge())
         if self._source == "fresh":
             self._extra = 1
         if ready < self._least:
@@ -100,6 +103,15 @@ class Schedule:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._solved, self._extra = state["solved"], state["extra"]
+
+
+def _nothing_to_judge() -> Problem:
+    return Problem(
+        "recycle.frozen_windows",
+        "no item at all, from none of the starting model's rollouts",
+        "items, as schedule=judge_only trains on nothing else",
+        "more windows, or look at recycle/dropped_* and at the rollouts of objective=none",
+    )
 
 
 def _interleave(questions: list[Source], items: list[Item]) -> list[Source]:
