@@ -166,44 +166,6 @@ def test_the_same_command_again_does_nothing(finished: tuple[Path, str]) -> None
 
 
 @pytest.mark.slow
-def test_a_killed_sweep_ends_as_if_it_had_not_been(
-    finished: tuple[Path, str], tmp_path: Path
-) -> None:
-    """The whole process group dies while the second run trains; the first one is not repeated."""
-    process = start(tmp_path, f"objective={','.join(ARMS)}")
-    wait_for(
-        lambda: (
-            "pairwise" in folders(tmp_path)
-            and bool(runs.complete_checkpoints(folders(tmp_path)["pairwise"]))
-        ),
-        process,
-    )
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    before = folders(tmp_path)
-    assert runs.read_status(before["pointwise"])["state"] == "done"
-    assert runs.read_status(before["pairwise"])["state"] in ("running", "done")
-    assert "reflect" not in before or not (before["reflect"] / "metrics.jsonl").exists()
-    first = snapshot(before["pointwise"])
-
-    code, said = multirun(tmp_path, f"objective={','.join(ARMS)}")
-    assert code == DONE and "1 done before" in said, said
-    assert snapshot(before["pointwise"]) == first
-    whole = folders(finished[0])
-    for arm, folder in folders(tmp_path).items():
-        assert folder.name == whole[arm].name
-        assert untimed(folder) == untimed(whole[arm]), arm
-    logged = points(tmp_path)
-    assert logged == points(finished[0])
-    # compute/... is a column of both files.
-    assert all(
-        len(steps) == len(set(steps))
-        for (_, key), steps in logged.items()
-        if not key.startswith("compute/")
-    )
-
-
-@pytest.mark.slow
 def test_a_failing_arm_leaves_the_others_alone(tmp_path: Path) -> None:
     """On two workers. It fails while loading; it is retried, named, and done once it is mended."""
     model = tmp_path / "model"
