@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,22 @@ def on_grid(compute: np.ndarray, values: np.ndarray, grid: np.ndarray) -> np.nda
     return np.interp(grid, compute, values, left=np.nan, right=np.nan)
 
 
+def aligned(curves: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Curves of runs that spent one budget, each [2, evaluations]: compute and values.
+
+    Runs end at slightly different compute, since a window is not cut in two: all are stretched to
+    their mean end, so that the last point of an arm is the mean of all its seeds' last ones. Runs
+    with as many evaluations as one another share their mean compute at each.
+    """
+    if len({curve.shape[1] for curve in curves}) == 1:
+        shared = np.mean([compute for compute, _ in curves], axis=0)
+        return [np.stack([shared, values]) for _, values in curves]
+    end = np.mean([compute[-1] for compute, _ in curves])
+    # The end itself must not miss the grid by a rounding.
+    stretched = [np.append(compute[:-1] * (end / compute[-1]), end) for compute, _ in curves]
+    return [np.stack([x, values]) for x, (_, values) in zip(stretched, curves, strict=True)]
+
+
 def area_under_curve(compute: np.ndarray, values: np.ndarray, until: float | None = None) -> float:
     """Mean height of a curve over compute: its trapezoid area divided by the compute it spans.
 
@@ -53,6 +70,7 @@ def area_under_curve(compute: np.ndarray, values: np.ndarray, until: float | Non
 def seed_band(curves: np.ndarray, confidence: float = 0.95) -> Band:
     """Mean and t interval over seeds at each point of `curves` [seeds, points]; NaN is missing.
 
+    Of two seeds it is their range: their t interval is nine times as wide, and shows nothing.
     The band is about new seeds on the same questions, point by point; the verdict on the final
     checkpoint comes from `stats.compare`, never from two bands that do or don't overlap.
     """
@@ -63,7 +81,7 @@ def seed_band(curves: np.ndarray, confidence: float = 0.95) -> Band:
     enough = n > 1
     freedom = np.where(enough, n - 1, 1)
     half = t.ppf((1 + confidence) / 2, freedom) * np.sqrt(squares / freedom / np.maximum(n, 1))
-    half = np.where(enough, half, np.nan)
+    half = np.where(n == 2, np.sqrt(squares / np.maximum(n, 1)), np.where(enough, half, np.nan))
     return Band(mean, mean - half, mean + half, n)
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spark_lab.analysis.curves import on_grid, seed_band
+from spark_lab.analysis.curves import aligned, on_grid, seed_band
 from spark_lab.analysis.load import RunData, final_items
 
 Z95 = 1.96
@@ -94,15 +94,9 @@ def _over_questions(run: RunData, skill: Skill, axis: str) -> Curve:
 
 
 def _over_seeds(seeds: list[RunData], skill: Skill, axis: str) -> Curve:
-    measured = [run.evals[[axis, skill.metric]].dropna() for run in seeds]
-    longest = max(measured, key=len)
-    grid = longest[axis].to_numpy(float)
-    curves = [
-        on_grid(one[axis].to_numpy(float), one[skill.metric].to_numpy(float), grid)
-        for one in measured
-    ]
-    if len(curves) < BAND_SEEDS:
-        both = np.stack(curves)
-        return Curve(skill, grid, both.mean(axis=0), both.min(axis=0), both.max(axis=0))
-    band = seed_band(np.stack(curves))
+    measured = [run.evals[[axis, skill.metric]].dropna().to_numpy(float).T for run in seeds]
+    if all(run.final is not None for run in seeds):
+        measured = aligned(measured)
+    grid = max((compute for compute, _ in measured), key=len)
+    band = seed_band(np.stack([on_grid(*one, grid) for one in measured]))
     return Curve(skill, grid, band.mean, band.low, band.high)

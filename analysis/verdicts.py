@@ -152,7 +152,9 @@ def _unmatched(budget: BudgetMatch) -> str:
     ours = amount(budget.arm[budget.unit], budget.unit)
     theirs = amount(budget.baseline[budget.unit], budget.unit)
     others = [unit for unit in budget.unmatched_units if unit != budget.unit]
-    text = f"the budgets differ by more than {budget.tolerance:.0%}: {ours} against {theirs}"
+    text = (
+        f"the budgets differ by more than {100 * budget.tolerance:.0f} %: {ours} against {theirs}"
+    )
     if others:
         text += ", also " + " and ".join(_excess(budget, unit) for unit in others)
     return text + (
@@ -162,7 +164,7 @@ def _unmatched(budget: BudgetMatch) -> str:
 
 def _excess(budget: BudgetMatch, unit: str) -> str:
     by = budget.excess[unit]
-    return f"{WORDS.get(unit, unit)} ({'+' if by > 0 else MINUS}{abs(by):.0%})"
+    return f"{WORDS.get(unit, unit)} ({'+' if by > 0 else MINUS}{abs(100 * by):.0f} %)"
 
 
 def _left_out(contrast: Contrast) -> str:

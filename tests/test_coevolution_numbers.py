@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spark_lab.analysis.calibration import reliability
-from spark_lab.analysis.curves import area_under_curve, on_grid, seed_band
+from spark_lab.analysis.curves import aligned, area_under_curve, on_grid, seed_band
 from spark_lab.analysis.difficulty import balanced_accuracy, difficulty_profile
 from spark_lab.analysis.leadlag import lead_lag
 from spark_lab.analysis.pairing import ArmScores
@@ -40,6 +40,23 @@ def test_band_counts_the_seeds_behind_each_point() -> None:
     assert band.mean == pytest.approx([0.2, 0.3, 0.3])
     assert band.high[0] - 0.2 == pytest.approx(4.3027 * 0.1 / 3**0.5, rel=1e-4)
     assert np.isfinite(band.low).tolist() == [True, True, False]
+    assert (band.low[1], band.high[1]) == pytest.approx((0.2, 0.4)), "the range of two"
+
+
+@pytest.mark.parametrize("short", [0, 1])
+def test_every_seed_is_in_the_end_of_its_arms_curve(short: int) -> None:
+    """Runs that overshot their budget by different amounts, one perhaps evaluated once less."""
+    runs = [
+        np.stack([np.linspace(0, end, 6), np.linspace(0, top, 6)])
+        for end, top in ((100.0, 0.5), (108.0, 0.7), (103.0, 0.9))
+    ]
+    runs[0] = np.delete(runs[0], [3] * short, axis=1)
+    same = aligned(runs)
+    grid = max((compute for compute, _ in same), key=len)
+    band = seed_band(np.stack([on_grid(*one, grid) for one in same]))
+    assert band.n.tolist() == [3] * 6
+    assert (grid[-1], band.mean[-1]) == pytest.approx((311 / 3, 0.7))
+    assert band.mean == pytest.approx(0.7 * grid / grid[-1])
 
 
 def curves(runs: int, evaluations: int, lag: int | None, rng: np.random.Generator):

@@ -183,7 +183,7 @@ def test_no_winner_between_unequal_budgets(tmp_path: Path) -> None:
     page = page_of(tmp_path / "s")
     verdicts = words(section(page, "verdicts"))
     assert "4 budgets differ" in verdicts
-    assert "No winner: the budgets differ by more than 2%: 18 steps against 12 steps" in verdicts
+    assert "No winner: the budgets differ by more than 2 %: 18 steps against 12 steps" in verdicts
     assert "better" not in verdicts
     assert "budgets that differ by over 2 %" in words(section(page, "missing"))
 

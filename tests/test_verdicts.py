@@ -47,7 +47,7 @@ def test_a_winner_is_named_with_everything_that_supports_it() -> None:
     assert "95 % interval" in text and "n = 5 seeds" in text and text.endswith(": better.")
     assert (
         "matched at 12.0 M generated tokens" in text
-        and "not matched: updates (\N{MINUS SIGN}50%)" in text
+        and "not matched: updates (\N{MINUS SIGN}50 %)" in text
     )
 
 
@@ -69,7 +69,7 @@ def test_correction_is_given_as_the_reason_where_it_is_the_reason() -> None:
 def test_no_winner_where_the_budgets_differ() -> None:
     ours = arm("reflect", 0.8, (0, 1, 2, 3, 4))
     text = line(ours, BASE, UNMATCHED)
-    assert "No winner: the budgets differ by more than 2%" in text and "better" not in text
+    assert "No winner: the budgets differ by more than 2 %" in text and "better" not in text
     assert "12.2 M generated tokens against 12.0 M generated tokens" in text
     assert "matched were rollouts" in text
     assert short_verdict(compare([(ours, BASE)])[0], UNMATCHED) == "budgets differ"

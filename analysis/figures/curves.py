@@ -68,9 +68,18 @@ def caption(shown: Sequence[Panel]) -> str:
         arm: int(curve.band.n.max()) for panel in shown for arm, curve in panel.curves.items()
     }
     return (
-        f"Mean over seeds ({seeds_of(counts)}) with the pointwise 95 % t interval over seeds; no band where one"
-        " seed is all there is. Nothing is extrapolated: a curve ends where its runs ended."
+        f"Mean over seeds ({seeds_of(counts)}) with {bands(counts)}. Finished runs are stretched to"
+        " the mean compute at which the seeds of their arm ended; nothing is extrapolated."
     )
+
+
+def bands(counts: Mapping[str, int]) -> str:
+    """What the bands are for so many seeds of each arm."""
+    found = set(counts.values())
+    if max(found) < 3:
+        return "the range of both" if 2 in found else "no band, as one seed has none"
+    words = "the pointwise 95 % t interval over seeds"
+    return words + (" (range where there are two)" if 2 in found else "")
 
 
 def _panel(axes: Axes, panel: Panel, marks: Mapping[str, ArmMark]) -> None:

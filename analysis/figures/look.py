@@ -117,6 +117,11 @@ def percent_axis(axis: Axis, *, whole: bool = False) -> None:
     )
     if whole:
         axis.set_ticks([0.0, 0.5, 1.0])
+        if axis.axis_name == "x":
+            # The 100 of one panel would run into the 0 of the next.
+            sides = ("left", "center", "right")
+            for tick, side in zip(axis.get_major_ticks(len(sides)), sides, strict=True):
+                tick.label1.set_horizontalalignment(side)
     else:
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
 

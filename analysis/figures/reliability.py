@@ -21,7 +21,7 @@ from spark_lab.analysis.figures.look import (
 @styled
 def reliability_diagram(judges: Mapping[str, Reliability], marks: Mapping[str, ArmMark]) -> Figure:
     """A panel per arm; the grey columns are the share of items in each bin (tallest = half a panel)."""
-    figure, axes = panels(len(judges), columns=4, height=2.2, sharex=True, sharey=True)
+    figure, axes = panels(len(judges), columns=3, height=2.6, sharex=True, sharey=True)
     for single, (arm, judge) in zip(axes, judges.items(), strict=True):
         mark = marks[arm]
         width = np.diff(judge.edges)
@@ -46,6 +46,8 @@ def reliability_diagram(judges: Mapping[str, Reliability], marks: Mapping[str, A
             markersize=4,
             linewidth=1.4,
             elinewidth=0.9,
+            clip_on=False,
+            zorder=3,
         )
         heading(single, arm, f"ECE {100 * judge.ece:.1f} points")
         single.set_aspect("equal")

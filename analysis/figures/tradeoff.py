@@ -18,6 +18,7 @@ from spark_lab.analysis.figures.look import (
     styled,
 )
 from spark_lab.analysis.pareto import pareto_front
+from spark_lab.tracking.words import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def tradeoff(
             markersize=8,
             markerfacecolor=mark.colour if best else PAPER,
             linestyle="none",
-            label=f"{name}, {point[2] / 1e6:.3g} M tokens",
+            label=f"{name}, {count(point[2])} tokens",
             markeredgewidth=1.5,
             elinewidth=1,
         )

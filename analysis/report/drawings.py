@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -107,13 +107,13 @@ class Artist:
 
     def health(self) -> Drawing:
         title = "Signs of trouble"
-        found = {sign: curves for sign in health.SIGNS if (curves := self._sign(sign))}
+        found = {sign: drawn for sign in health.SIGNS if (drawn := self._sign(sign))}
         if not found:
             return Drawing("health", title, "No training metrics were logged.")
         draw = partial(health.health, found, self._marks, COMPUTE[self._axis])
-        n = seeds_of({arm.name: len(arm.shown) for arm in self._arms})
-        bands = f" Mean over seeds ({n}) with pointwise 95 % t intervals over seeds."
-        return Drawing("health", title, health.CAPTION + bands, draw)
+        counts = {arm.name: len(arm.shown) for arm in self._arms}
+        means = f" Mean over seeds ({seeds_of(counts)}) with {curves.bands(counts)}."
+        return Drawing("health", title, health.CAPTION + means, draw)
 
     def _curves(self) -> Drawing:
         title = "Policy and judge over compute"
@@ -144,7 +144,7 @@ class Artist:
     def _lead_lag(self) -> Drawing:
         title = "Lead and lag: does the judge move first?"
         found: dict[str, LeadLag] = {}
-        reasons: list[str] = []
+        reasons: dict[str, list[str]] = {}
         for arm in self._arms:
             both = series.together(arm, (POLICY, JUDGE))
             if both is None:
@@ -152,7 +152,7 @@ class Artist:
             try:
                 found[arm.name] = lead_lag(*both, np.random.default_rng(SEED))
             except ValueError as error:
-                reasons.append(f"{arm.name}: {error}")
+                reasons.setdefault(str(error), []).append(arm.name)
         if not found:
             needs = f"It needs two seeds with {FEWEST_EVALUATIONS} evaluations of policy and judge."
             return Drawing("lead_lag", title, " ".join([needs, *_sentences(reasons)]))
@@ -298,5 +298,5 @@ def _no_judge(what: str) -> str:
     return f"No {what}: policy and judge were not both measured on held-out questions."
 
 
-def _sentences(reasons: Sequence[str]) -> list[str]:
-    return [f"Left out: {reason}." for reason in reasons]
+def _sentences(reasons: Mapping[str, Sequence[str]]) -> list[str]:
+    return [f"Left out: {', '.join(arms)} ({reason})." for reason, arms in reasons.items()]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from spark_lab.analysis.curves import on_grid, seed_band
+from spark_lab.analysis.curves import aligned, on_grid, seed_band
 from spark_lab.analysis.figures.curves import Curve
 from spark_lab.analysis.load import RunData
 from spark_lab.analysis.report.arms import Arm
@@ -26,7 +26,7 @@ def compute_axis(arms: Sequence[Arm]) -> str:
 
 def evaluation_curve(arm: Arm, metric: str, axis: str) -> Curve | None:
     """A metric of the evaluations with its band over seeds; None without two evaluations."""
-    return _curve([thinned(_xy(run.evals, axis, metric)) for run in arm.shown])
+    return _curve([thinned(_xy(run.evals, axis, metric)) for run in arm.shown], arm)
 
 
 def training_curve(
@@ -39,7 +39,7 @@ def training_curve(
         if found is not None:
             table = pd.DataFrame({"x": run.metrics[axis], "y": found}).dropna()
             series.append(_binned(table["x"].to_numpy(float), table["y"].to_numpy(float)))
-    return _curve(series)
+    return _curve(series, arm)
 
 
 def thinned(values: np.ndarray) -> np.ndarray:
@@ -105,10 +105,12 @@ def _xy(table: pd.DataFrame, axis: str, metric: str) -> np.ndarray:
     return table[[axis, metric]].dropna().to_numpy(float).T
 
 
-def _curve(series: Sequence[np.ndarray]) -> Curve | None:
-    usable = [(x, y) for x, y in series if len(x) > 1 and (np.diff(x) > 0).all()]
+def _curve(series: Sequence[np.ndarray], arm: Arm) -> Curve | None:
+    usable = [one for one in series if one.shape[1] > 1 and (np.diff(one[0]) > 0).all()]
     if not usable:
         return None
+    if arm.finished:
+        usable = aligned(usable)
     grid = max((x for x, _ in usable), key=len)
     return Curve(grid, seed_band(np.stack([on_grid(x, y, grid) for x, y in usable])))
 
