@@ -158,20 +158,42 @@ def test_answers_can_be_sampled_with_a_greedy_one_beside(tmp_path):
     assert got == pytest.approx(expected)
     numbers = [row["sample"] for row in result.rows if row["question"] == 0 and row["form"] is None]
     assert numbers == [-1, 0, 1, 2]
-    # Each set is drawn by itself, with a seed that solving doesn't use.
+    # Judging draws with a seed that solving doesn't use; both sets of the start are the same.
     assert sorted(script.calls, key=str) == sorted(
         [
             ({"solve"}, 1, 0.0, 0),
             ({"solve"}, 1, 0.7, 5),
             ({"solve"}, 2, 1.0, 6),
             (JUDGE_KINDS, 1, 0.7, 7),
-            (JUDGE_KINDS, 1, 0.7, 7),
         ],
         key=str,
     )
-    judged = sum(row["tokens"] for row in result.rows if row["set"] != "heldout")
+    judged = {row["prompt"]: row["tokens"] for row in result.rows if row["set"] != "heldout"}
     solved = sum(row["tokens"] for row in result.rows if row["set"] == "heldout")
-    assert result.generated_tokens == solved + judged
+    assert result.generated_tokens == solved + sum(judged.values())
+
+
+def test_a_live_prompt_of_the_fixed_set_takes_over_its_sample(tmp_path):
+    """So a model that answers otherwise than the start is asked for what is new alone."""
+
+    def always_wrong(prompt: str, sample: int) -> str:
+        if prompt.startswith("solve"):
+            return "55"
+        return scripted(prompt, sample) if "55" not in prompt else "?"
+
+    evaluate = evaluator(tmp_path, answer_temperature=0.7)
+    evaluate(Script(scripted))
+    script = Script(always_wrong)
+    asked = []
+    complete = script.complete
+    script.complete = lambda prompts, **how: asked.append(prompts) or complete(prompts, **how)
+    rows = evaluate(script, step=1).rows
+    *_, fixed, live = asked
+    assert "55" not in "".join(fixed) and all("55" in prompt for prompt in live)
+    by_set = {
+        name: [row["prompt"] for row in rows if row["set"] == name] for name in ("fixed", "live")
+    }
+    assert set(fixed) == set(by_set["fixed"]) and set(live) == set(by_set["live"]) - set(fixed)
 
 
 def test_greedy_judging_takes_one_call_for_both_sets(tmp_path):

@@ -8,58 +8,19 @@ import warnings
 
 import pytest
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tiny_tokenizers import WORDS, word_tokenizer
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
-    PreTrainedTokenizerFast,
+    Lfm2Config,
+    Lfm2ForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
 )
 
 from spark_lab.evaluation.generation import Completion, Generator
-from spark_lab.evaluation.verdict_position import locate_verdict
 
-CHAT = (
-    "{% for message in messages %}{{ message['content'] }}{% endfor %}"
-    "{% if add_generation_prompt %}#{% endif %}"
-)
 TEXTS = ["1+2", "9", "7+7+7+7", "3+4", "1+2"]
-WORDS = ["<pad>", "<eos>", "#", *"0123456789+ ", "\\boxed{", "\\text{", "}", "Yes", "No", *"AB."]
-
-
-def chat_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", chat_template=CHAT
-    )
-
-
-def word_tokenizer() -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(
-        models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<pad>")
-    )
-    split = Regex(r"\\boxed\{|\\text\{|Yes|No|.")
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(split, "isolated")
-    tokenizer.decoder = decoders.Fuse()
-    return chat_tokenizer(tokenizer)
-
-
-def byte_pair_tokenizer(corpus: list[str]) -> PreTrainedTokenizerFast:
-    """Byte-level BPE with the pre-tokenizer of GPT-4 and Qwen, which keeps "{Yes" in one piece."""
-    tokenizer = Tokenizer(models.BPE())
-    piece = Regex(r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(piece, "isolated"), pre_tokenizers.ByteLevel(False, use_regex=False)]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<pad>", "<eos>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(corpus * 50, trainer)
-    return chat_tokenizer(tokenizer)
 
 
 def qwen2(**changes) -> Qwen2ForCausalLM:
@@ -113,11 +74,11 @@ def test_the_system_prompt_precedes_every_prompt():
 
 def test_equal_greedy_prompts_run_once():
     model = qwen2()
-    rows = []
+    run, rows = generator(model, max_new_tokens=1), []
     model.register_forward_pre_hook(
         lambda _, args, kwargs: rows.append(kwargs["input_ids"].shape[0]), with_kwargs=True
     )
-    twice = generator(model, max_new_tokens=1).complete(["1+2"] * 3, samples=2)
+    twice = run.complete(["1+2"] * 3, samples=2)
     assert rows == [1]
     assert [len(completions) for completions in twice] == [2, 2, 2]
     assert len({completion.ids for completions in twice for completion in completions}) == 1
@@ -147,6 +108,32 @@ def test_what_a_batch_draws_does_not_depend_on_the_batches_before_it():
         assert first[:3] != other[:3] and first[3:] == other[3:]
         lengths.append([max(reply.tokens for (reply,) in part[:3]) for part in (first, other)])
     assert any(one != another for one, another in lengths)
+
+
+def test_samples_do_not_depend_on_how_many_are_drawn_at_once():
+    model = qwen2()
+    draws = [
+        generator(model, batch_size=size).complete(TEXTS, samples=3, temperature=1.0, seed=2)
+        for size in (1, 7, 100)
+    ]
+    assert draws[0] == draws[1] == draws[2]
+
+
+def test_what_decode_cannot_run_is_generated_by_transformers():
+    torch.manual_seed(0)
+    sizes = dict(vocab_size=len(WORDS), hidden_size=16, intermediate_size=32)
+    layers = dict(num_hidden_layers=2, layer_types=["conv", "full_attention"])
+    heads = dict(num_attention_heads=2, num_key_value_heads=1, initializer_range=0.3)
+    model = Lfm2ForCausalLM(Lfm2Config(**sizes, **layers, **heads, eos_token_id=1))
+    tokenizer, text = word_tokenizer(), "7+7+7+7"
+    run = generator(model, tokenizer)
+    assert not run._decodes
+    ((completion,),) = run.complete([text])
+    assert list(completion.ids) == greedy_one_by_one(model, tokenizer(f"{text}#")["input_ids"], 12)
+    draws = [run.complete(TEXTS, samples=4, temperature=2.0, seed=seed) for seed in (3, 3, 4)]
+    assert draws[0] == draws[1] != draws[2]
+    (p,) = run.verdict_probabilities(["1+2"], [verdict("Yes")], ("Yes", "No"))
+    assert 0 < p < 1
 
 
 def test_samples_belong_to_their_prompt():
@@ -308,74 +295,3 @@ def test_verdict_probabilities_equal_a_plain_forward_pass(model):
         yes, no = (logits[tokenizer.convert_tokens_to_ids(label)] for label in ("Yes", "No"))
         assert p == pytest.approx((yes - no).sigmoid().item(), abs=1e-5)
         assert p + other == pytest.approx(1.0, abs=1e-5)
-
-
-BYTES = byte_pair_tokenizer(["x"])
-MERGED = byte_pair_tokenizer(["\\boxed{A} \\boxed{B} {A {B", "\\boxed{Yes} {Yes Yes {No"])
-LOPSIDED = byte_pair_tokenizer(["{Yes {Yes", "No No No"])
-TOKENIZERS = {"words": word_tokenizer(), "bytes": BYTES, "merged": MERGED, "lopsided": LOPSIDED}
-
-
-def test_the_byte_pair_tokenizers_split_a_box_in_different_ways():
-    def pieces(tokenizer, text):
-        return tokenizer.convert_ids_to_tokens(tokenizer(text)["input_ids"])
-
-    assert pieces(BYTES, "{Yes}") == ["{", "Y", "e", "s", "}"]
-    assert pieces(MERGED, "{A}") == ["{A", "}"]
-    assert pieces(LOPSIDED, "{Yes}")[0] == "{Yes" and pieces(LOPSIDED, "{No}")[0] == "{"
-
-
-@pytest.mark.parametrize("name", TOKENIZERS)
-@pytest.mark.parametrize("labels", [("Yes", "No"), ("No", "Yes"), ("A", "B")])
-@pytest.mark.parametrize(
-    "form",
-    [
-        "1+1 \\boxed{%s}",
-        "\\boxed{ %s }",
-        "\\boxed{\\text{%s}} 1",
-        "\\boxed{%s.}",
-        "\\boxed{1} + \\boxed{%s} 2",
-        "%s \\boxed{%s}",
-        "\\boxed{%s} + \\boxed{%s}",
-    ],
-)
-def test_the_position_is_where_the_two_labels_part(name, labels, form):
-    tokenizer = TOKENIZERS[name]
-    texts = [form.replace("%s", label) for label in labels]
-    encoded = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-    assert [tokenizer.decode(ids) for ids in encoded] == texts
-    for ids, text, label in zip(encoded, texts, labels, strict=True):
-        position = locate_verdict(tokenizer, [*ids, 1], labels)
-        start = text.rindex(label)
-        assert ids[: len(position.prefix)] == list(position.prefix)
-        before = tokenizer.decode(position.prefix)
-        assert len(before) <= start and text.startswith(before)
-        for other, token in zip(labels, position.tokens, strict=True):
-            swapped = text[:start] + other + text[start + len(label) :]
-            piece = tokenizer.decode([*position.prefix, token])
-            assert swapped.startswith(piece) and len(piece) > len(before)
-        assert ids[len(position.prefix)] == position.tokens[labels.index(label)]
-
-
-def test_the_other_label_is_compared_in_the_case_of_the_written_one():
-    for written, other in (("yes", "no"), ("YES", "NO"), ("Yes", "No")):
-        ids = BYTES(f"\\boxed{{{written}}}")["input_ids"]
-        tokens = locate_verdict(BYTES, ids, ("Yes", "No")).tokens
-        assert BYTES.convert_ids_to_tokens(list(tokens)) == [written[0], other[0]]
-
-
-def test_an_earlier_unusual_spelling_does_not_hide_the_verdict():
-    usual = MERGED("Yes \\boxed{A}")["input_ids"]
-    unusual = [*BYTES("Yes")["input_ids"], 0, *MERGED(" \\boxed{A}")["input_ids"]]
-    expected = locate_verdict(MERGED, usual, ("A", "B"))
-    found = locate_verdict(MERGED, unusual, ("A", "B"))
-    assert MERGED.decode(unusual, skip_special_tokens=True) == MERGED.decode(usual)
-    assert found.tokens == expected.tokens
-    assert MERGED.decode(found.prefix, skip_special_tokens=True) == MERGED.decode(expected.prefix)
-
-
-def test_no_position_without_a_verdict_or_where_it_is_spelled_unusually():
-    for text in ("", "Yes", "\\boxed{Maybe}", "\\boxed{Yes", "\\boxed{Yes or No}"):
-        assert locate_verdict(BYTES, BYTES(text)["input_ids"], ("Yes", "No")) is None
-    apart = BYTES("\\boxed{A}")["input_ids"]  # "{" and "A", which MERGED would write as "{A"
-    assert locate_verdict(MERGED, apart, ("A", "B")) is None

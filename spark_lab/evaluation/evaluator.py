@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -14,7 +14,7 @@ from spark_lab.evaluation.judge import POINTWISE_FORM, judge_metrics, judge_tria
 from spark_lab.evaluation.policy import policy_metrics, solve
 from spark_lab.evaluation.reflection import reflection_metrics, reflection_trials
 from spark_lab.evaluation.test_time import scale, scaled_metrics
-from spark_lab.evaluation.trial import MATERIAL, Row, Trial, decoded_tokens, grade, trial_row
+from spark_lab.evaluation.trial import MATERIAL, Row, Trial, grade, trial_row
 from spark_lab.prompts import LABELS, TemplateSet
 from spark_lab.records import Group
 from spark_lab.schema import EvalConfig
@@ -26,7 +26,7 @@ class Evaluation:
     """`metrics` lacks what had nothing to be computed from; `rows` are the rollouts behind them.
 
     `outcomes` has accuracy and tokens of each question and test-time strategy, where it was due.
-    `generated_tokens` counts what was really decoded: equal greedy prompts once.
+    `generated_tokens` counts what was really decoded: equal judge prompts once.
     """
 
     metrics: dict[str, float]
@@ -69,10 +69,12 @@ class Evaluator:
         )
         tokens = sum(row["tokens"] for row in rows)
         judged: list[Row] = []
+        known: dict[str, Completion] = {}
         for trials in self._trials(groups, step):
-            found, spent = self._run(trials, completer)
-            judged += found
-            tokens += spent
+            judged += self._run(trials, completer, known)
+        tokens += sum(completion.tokens for completion in known.values())
+        if self._config.calibration:
+            _add_probabilities(judged, known, completer)
         found = _metrics(rows, judged)
         outcomes: list[Row] = []
         if self._config.test_time == "always" or (self._config.test_time == "final" and last):
@@ -90,8 +92,8 @@ class Evaluator:
         )
 
     def _trials(self, groups: Sequence[Group], step: int) -> list[list[Trial]]:
-        """Sampled verdicts are drawn set by set, so that those on the fixed set don't depend on the
-        live one. Greedy ones come from one call, in which equal prompts of both sets run once."""
+        """The fixed set first, so that verdicts sampled on it don't depend on the live one. Greedy
+        ones don't anyway: they come from one call."""
         live = [judge_set.choose(group, MATERIAL) for group in groups]
         sets = {}
         if self._path is not None:
@@ -107,38 +109,33 @@ class Evaluator:
         ]
         return trials if self._config.answer_temperature > 0 else [list(chain(*trials))]
 
-    def _run(self, trials: Sequence[Trial], completer: Completer) -> tuple[list[Row], int]:
-        """Rows of the trials, and the tokens generated for them."""
+    def _run(
+        self, trials: Sequence[Trial], completer: Completer, known: dict[str, Completion]
+    ) -> list[Row]:
+        """Rows of the trials. `known` has the completions of this evaluation's judge prompts: each
+        distinct one runs once, as live trials often repeat fixed ones."""
         prompts = [trial.item.prompt for trial in trials]
-        completions = [
-            completion
-            for completion, *_ in completer.complete(
-                prompts, temperature=self._config.answer_temperature, seed=self._config.seed + 2
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
+        if new:
+            found = completer.complete(
+                new, temperature=self._config.answer_temperature, seed=self._config.seed + 2
             )
+            known |= {prompt: one for prompt, (one,) in zip(new, found, strict=True)}
+        return [
+            trial_row(trial, known[prompt], grade(trial.item, known[prompt], self._task.verifier))
+            for trial, prompt in zip(trials, prompts, strict=True)
         ]
-        rows = [
-            trial_row(trial, completion, grade(trial.item, completion, self._task.verifier))
-            for trial, completion in zip(trials, completions, strict=True)
-        ]
-        if self._config.calibration:
-            _add_probabilities(rows, completions, completer)
-        return rows, decoded_tokens(prompts, completions, self._config.answer_temperature)
 
 
 def _add_probabilities(
-    rows: Sequence[Row], completions: Sequence[Completion], completer: Completer
+    rows: Sequence[Row], completions: Mapping[str, Completion], completer: Completer
 ) -> None:
-    judged = [
-        (row, completion)
-        for row, completion in zip(rows, completions, strict=True)
-        if row["objective"] == "pointwise" and row["parsed"]
-    ]
+    judged = [row for row in rows if row["objective"] == "pointwise" and row["parsed"]]
+    prompts = [row["prompt"] for row in judged]
     probabilities = completer.verdict_probabilities(
-        [row["prompt"] for row, _ in judged],
-        [completion for _, completion in judged],
-        LABELS[POINTWISE_FORM],
+        prompts, [completions[prompt] for prompt in prompts], LABELS[POINTWISE_FORM]
     )
-    for (row, _), p_yes in zip(judged, probabilities, strict=True):
+    for row, p_yes in zip(judged, probabilities, strict=True):
         row["p_yes"] = p_yes
 
 

@@ -12,7 +12,9 @@ from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from spark_lab.evaluation.verdict_position import VerdictPosition, locate_verdict
+from spark_lab.models import decoding
 from spark_lab.models.chat import messages
+from spark_lab.models.decoding import Sampling
 from spark_lab.models.load import context_length
 
 _SEEDS_APART = 1_000_003
@@ -46,13 +48,15 @@ class Completer(Protocol):
 
 
 class Generator:
-    """Batched `model.generate` for any causal language model and any device.
+    """Completions of any causal language model on any device, by `models.decoding` where it can run
+    the model, else by `model.generate`.
 
-    The prompts are sorted by length and left-padded, `batch_size` sequences at a time; equal
-    prompts are decoded greedily once. A call depends on nothing but its arguments and the weights,
-    and puts back the random state and the train/eval mode of every module, so a training that is
-    evaluated stays bit-identical. Sampling is at top_p = 1 and top_k = off, whatever the model's
-    own generation config says. `model` must not be wrapped by DistributedDataParallel.
+    The prompts are sorted by length and left-padded, `batch_size` sequences at a time; a prompt is
+    computed once for its samples, and equal ones are decoded greedily once. A call depends on
+    nothing but its arguments and the weights, and puts back the random state and the train/eval
+    mode of every module, so a training that is evaluated stays bit-identical. Sampling is at
+    top_p = 1 and top_k = off, whatever the model's own generation config says. `model` must not be
+    wrapped by DistributedDataParallel.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class Generator:
         self._ends = _end_tokens(model, tokenizer)
         pad = tokenizer.pad_token_id
         self._pad = pad if pad is not None else self._ends[0]
+        with _undisturbed(model):
+            self._decodes = decoding.obstacle(model) is None and decoding.exact(model)
 
     def complete(
         self, prompts: list[str], *, samples: int = 1, temperature: float = 0.0, seed: int = 0
@@ -83,36 +89,58 @@ class Generator:
         """
         if temperature == 0.0:
             distinct = list(dict.fromkeys(prompts))
-            greedy = dict(zip(distinct, self._run(distinct, 1, _greedy(), seed), strict=True))
+            greedy = dict(zip(distinct, self._run(distinct, 1, None, seed), strict=True))
             return [greedy[prompt] * samples for prompt in prompts]
-        return self._run(prompts, samples, _sampling(samples, temperature), seed)
+        return self._run(prompts, samples, Sampling(temperature), seed)
 
     def _run(
-        self, prompts: list[str], samples: int, decoding: GenerationConfig, seed: int
+        self, prompts: list[str], samples: int, sampling: Sampling | None, seed: int
     ) -> list[list[Completion]]:
-        decoding.update(
-            max_new_tokens=self._max_new_tokens, eos_token_id=self._ends, pad_token_id=self._pad
-        )
         room = context_length(self._model) - self._max_new_tokens
         encoded = [ids if len(ids) <= room else [] for ids in self._encode(prompts)]
         replies = [[Completion("", 0, True)] * samples for _ in prompts]
+        sample = self._decode if self._decodes else self._generate
+        generator = torch.Generator().manual_seed(_SEEDS_APART * seed)
         with _undisturbed(self._model):
             size = max(1, self._batch_size // samples)
-            for number, batch in enumerate(_by_length(encoded, size)):
-                # Common random numbers: a batch's draws don't depend on how long the batches
-                # before it ran, so two models that are given the same prompts share their luck.
-                torch.manual_seed(_SEEDS_APART * seed + number)
-                rows = self._generate([encoded[index] for index in batch], decoding)
+            for batch in _by_length(encoded, size):
+                rows = [encoded[index] for index in batch for _ in range(samples)]
+                # Common random numbers: a row's draws don't depend on how long the rows before it
+                # ran, so two models that are given the same prompts share their luck.
+                luck = _uniform(len(rows), self._max_new_tokens, generator)
+                found = list(map(self._read, sample(rows, sampling, luck)))
                 for place, index in enumerate(batch):
-                    own = rows[place * samples : (place + 1) * samples]
-                    replies[index] = [self._read(row) for row in own]
+                    replies[index] = found[place * samples : (place + 1) * samples]
         return replies
 
-    def _generate(self, prompts: list[list[int]], decoding: GenerationConfig) -> list[list[int]]:
-        ids, mask = self._pad_left(prompts)
-        output = self._model.generate(
-            input_ids=ids, attention_mask=mask, generation_config=decoding
+    def _decode(
+        self, rows: list[list[int]], sampling: Sampling | None, luck: torch.Tensor
+    ) -> list[list[int]]:
+        return decoding.decode(
+            self._model,
+            rows,
+            max_new_tokens=self._max_new_tokens,
+            ends=self._ends,
+            pad=self._pad,
+            sampling=sampling,
+            luck=None if sampling is None else luck,
         )
+
+    def _generate(
+        self, rows: list[list[int]], sampling: Sampling | None, luck: torch.Tensor
+    ) -> list[list[int]]:
+        """For models that `decode` can't run; all draws of the batch follow from its first one."""
+        config = GenerationConfig(
+            do_sample=sampling is not None,
+            max_new_tokens=self._max_new_tokens,
+            eos_token_id=self._ends,
+            pad_token_id=self._pad,
+        )
+        if sampling is not None:
+            config.update(temperature=sampling.temperature, top_k=0, top_p=1.0)
+        torch.manual_seed(int(luck[0, 0] * 2**53))
+        ids, mask = self._pad_left(rows)
+        output = self._model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
         return output[:, ids.shape[1] :].tolist()
 
     def _read(self, row: list[int]) -> Completion:
@@ -149,27 +177,35 @@ class Generator:
     def _first_probabilities(
         self, prefixes: list[list[int]], choices: list[tuple[int, int]]
     ) -> list[float]:
+        probabilities = [0.0] * len(prefixes)
+        logits_of = self._prefill if self._decodes else self._generate_logits
+        with _undisturbed(self._model):
+            for batch in _by_length(prefixes, self._batch_size):
+                logits = logits_of([prefixes[index] for index in batch])
+                pairs = torch.tensor([choices[index] for index in batch], device=logits.device)
+                chosen = logits.float().gather(1, pairs)
+                for index, p in zip(batch, chosen.softmax(-1)[:, 0].tolist(), strict=True):
+                    probabilities[index] = p
+        return probabilities
+
+    def _prefill(self, rows: list[list[int]]) -> torch.Tensor:
+        """Logits (rows, vocabulary) of the token that follows each row."""
+        begun = decoding.prefill(self._model, rows, self._pad)
+        return begun.logits[begun.place]
+
+    def _generate_logits(self, rows: list[list[int]]) -> torch.Tensor:
         # generate() for one token rather than forward(): it alone knows every model's way of
         # numbering left-padded positions and of computing the last logits only.
-        decoding = _greedy()
-        decoding.update(
+        config = GenerationConfig(
+            do_sample=False,
             max_new_tokens=1,
             pad_token_id=self._pad,
             output_logits=True,
             return_dict_in_generate=True,
         )
-        probabilities = [0.0] * len(prefixes)
-        with _undisturbed(self._model):
-            for batch in _by_length(prefixes, self._batch_size):
-                ids, mask = self._pad_left([prefixes[index] for index in batch])
-                output = self._model.generate(
-                    input_ids=ids, attention_mask=mask, generation_config=decoding
-                )
-                pairs = torch.tensor([choices[index] for index in batch], device=ids.device)
-                logits = output.logits[0].float().gather(1, pairs)
-                for index, p in zip(batch, logits.softmax(-1)[:, 0].tolist(), strict=True):
-                    probabilities[index] = p
-        return probabilities
+        ids, mask = self._pad_left(rows)
+        output = self._model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+        return output.logits[0]
 
     def _encode(self, prompts: list[str]) -> list[list[int]]:
         if not prompts:
@@ -209,14 +245,9 @@ def _undisturbed(model: PreTrainedModel) -> Iterator[None]:
                 module.training = True
 
 
-def _greedy() -> GenerationConfig:
-    return GenerationConfig(do_sample=False)
-
-
-def _sampling(samples: int, temperature: float) -> GenerationConfig:
-    return GenerationConfig(
-        do_sample=True, num_return_sequences=samples, temperature=temperature, top_k=0, top_p=1.0
-    )
+def _uniform(rows: int, length: int, generator: torch.Generator) -> torch.Tensor:
+    """Numbers on [0, 1), row after row: what a row gets doesn't depend on the size of its batch."""
+    return torch.rand(rows, length, dtype=torch.float64, generator=generator)
 
 
 def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
