@@ -215,32 +215,6 @@ def test_one_run_says_that_one_seed_is_no_evidence(tmp_path: Path) -> None:
     assert "two seeds with 10 evaluations" in words(section(page, "coevolution"))
 
 
-def test_missing_seeds_and_failed_runs_are_named(tmp_path: Path) -> None:
-    folder = sweep(tmp_path, arms=("none",), seeds=(0, 1, 2))
-    simulate_run(tmp_path, "reflect", 0, sweep="s", **SMALL)
-    simulate_run(tmp_path, "reflect", 1, sweep="s", state="failed", **SMALL)
-    page = page_of(folder)
-    missing = words(section(page, "missing"))
-    assert "reflect has no run of seed 2" in missing
-    assert "reflect seed1: not done, failed at step 7: RuntimeError: out of memory" in missing
-    assert "Left out for want of a partner: seeds 1, 2 of none" in section(page, "verdicts")
-
-
-def test_an_arm_without_a_finished_run_is_in_no_verdict(tmp_path: Path) -> None:
-    folder = sweep(tmp_path, arms=("none",))
-    simulate_run(tmp_path, "reflect", 0, sweep="s", state="failed", **SMALL)
-    page = page_of(folder)
-    assert "reflect vs" not in section(page, "verdicts")
-    assert "reflect has no finished run" in section(page, "missing")
-
-
-def test_planned_runs_that_never_began_are_named(tmp_path: Path) -> None:
-    folder = sweep(tmp_path)
-    runs = [{"arm": arm, "seed": seed} for arm in ("none", "pairwise") for seed in (0, 1)]
-    (folder / "plan.json").write_text(json.dumps({"runs": runs}))
-    assert "pairwise has no run of seed 0, 1" in section(page_of(folder), "missing")
-
-
 def test_torn_files_are_named_and_no_number_changes(whole: Path, tmp_path: Path) -> None:
     folder = sweep(tmp_path)
     for name in ("metrics.jsonl", "eval.jsonl"):
@@ -251,49 +225,6 @@ def test_torn_files_are_named_and_no_number_changes(whole: Path, tmp_path: Path)
     for name in ("skills", "contrasts"):
         theirs = (whole / f"report/tables/{name}.csv").read_text()
         assert csv_of(folder, name) == theirs
-
-
-def test_an_evaluation_that_was_torn_off_leaves_its_run_out(tmp_path: Path) -> None:
-    folder = sweep(tmp_path, seeds=(0, 1, 2))
-    path = run_of(folder, "none", 0) / "eval.jsonl"
-    path.write_text(path.read_text()[:-30])
-    page = page_of(folder)
-    missing = words(section(page, "missing"))
-    assert "none seed0: done, but the evaluation after the last step is missing" in missing
-    assert "n = 2 seeds" in section(page, "verdicts")
-
-
-def test_rollouts_that_contradict_the_log_are_refused(tmp_path: Path) -> None:
-    folder = sweep(tmp_path)
-    path = run_of(folder, "none", 0) / "eval.jsonl"
-    rewrite(path, lambda row: row | {"policy/accuracy": 0.111})
-    missing = words(section(page_of(folder), "missing"))
-    assert "eval.jsonl says 0.1110" in missing
-
-
-def test_damaged_config_and_facts_do_not_stop_the_report(tmp_path: Path) -> None:
-    folder = sweep(tmp_path)
-    run = run_of(folder, "none", 0)
-    (run / "config.yaml").write_text("{")
-    (run / "env.json").write_text("[1")
-    (run / "overrides.yaml").write_text("{")
-    page = page_of(folder)
-    assert "config.yaml: not a configuration" in words(section(page, "missing"))
-    assert "pointwise vs none" in section(page, "verdicts")
-
-
-def test_no_rollouts_and_no_judge_are_said_in_a_sentence(tmp_path: Path) -> None:
-    folder = sweep(tmp_path)
-    for path in folder.rglob("eval-*.jsonl.gz"):
-        path.unlink()
-    for path in folder.rglob("eval.jsonl"):
-        rewrite(path, lambda row: {k: v for k, v in row.items() if not k.startswith("fixed/")})
-    coevolution = words(section(page := page_of(folder), "coevolution"))
-    assert "No portrait: policy and judge were not both measured" in coevolution
-    assert "It needs the rollouts of the last evaluation" in coevolution
-    assert "no rollouts of an evaluation can be read" in section(page, "samples")
-    header = csv_of(folder, "skills").splitlines()[0]
-    assert "fixed/" not in header and "policy/accuracy" in header
 
 
 def test_several_sweeps_are_told_apart(tmp_path: Path) -> None:
@@ -347,6 +278,19 @@ def test_bad_paths_are_refused(tmp_path: Path) -> None:
         write([folder], blocked)
 
 
+def test_curves_are_over_the_unit_that_is_asked_for(whole: Path, tmp_path: Path) -> None:
+    assert main([str(whole), "--axis", "flops", "--out", str(tmp_path / "r")]) == 0
+    assert "FLOPs" in (tmp_path / "r/figures/curves.svg").read_text()
+    assert "--axis flops" in (tmp_path / "r/report.html").read_text()
+    folder = sweep(tmp_path / "other", arms=("none",), seeds=(0,))
+    rewrite(
+        run_of(folder, "none", 0) / "eval.jsonl",
+        lambda row: {key: value for key, value in row.items() if key != "compute/flops"},
+    )
+    with pytest.raises(UserError, match="flops, which not every run has measured"):
+        main([str(folder), "--axis", "flops"])
+
+
 def test_command_prints_the_page(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     folder = sweep(tmp_path, arms=("none",), seeds=(0,))
     assert main([str(folder), "--out", str(tmp_path / "r")]) == 0
@@ -385,15 +329,6 @@ def test_table_formats() -> None:
     assert r"a\_b & x \% & p \\" in latex and r"\toprule" in latex
     text = as_markdown(table)
     assert "| 5 % &amp; \\| | \N{MINUS SIGN}3.1 (\N{MINUS SIGN}5.0 to +1.2) | &lt; 0.001 |" in text
-
-
-@pytest.mark.parametrize("change", [{"reward": "much"}, {"question": None}, {"p_yes": 7.0}])
-def test_rows_that_are_no_rollouts_are_refused(tmp_path: Path, change: dict) -> None:
-    folder = sweep(tmp_path)
-    for path in (run_of(folder, "none", 0) / "rollouts").glob("eval-*12.jsonl.gz"):
-        rewrite(path, lambda row: row | change if row["objective"] == "pointwise" else row)
-    missing = words(section(page_of(folder), "missing"))
-    assert "none seed0: eval-000012.jsonl.gz: 96 of 360 rows are no rollouts, left out" in missing
 
 
 def test_two_configurations_with_one_seed_in_a_folder_stay_apart(tmp_path: Path) -> None:

@@ -84,11 +84,15 @@ class Report:
         return [self.forest, *self.coevolution, *scaled, self.health]
 
 
-def compose(paths: Sequence[Path], command: str) -> Report:
-    """Reads the runs below the paths and works out the report. Raises UserError without a run."""
+def compose(paths: Sequence[Path], command: str, axis: str | None = None) -> Report:
+    """Reads the runs below the paths and works out the report.
+
+    `axis` is the column of compute that curves are drawn over. Raises UserError without a run, or
+    where a run lacks that column.
+    """
     arms = grouping.group(load_runs(paths))
     found = contrast_arms(arms)
-    artist = Artist(arms, found)
+    artist = Artist(arms, found, axis)
     scaled, left_out = test_time.section(arms, found.baseline)
     # In the order of the measures: the metric that answers the question comes first.
     grouped = {metric_words(measure.metric): [] for measure in found.measures}

@@ -56,13 +56,13 @@ class Drawing:
 class Artist:
     """Plans the figures of these arms; an arm looks the same in all of them.
 
-    `problems` names the rollouts that could not be used.
+    `axis` is a column of COMPUTE; `problems` names the rollouts that could not be used.
     """
 
-    def __init__(self, arms: Sequence[Arm], found: Comparison):
+    def __init__(self, arms: Sequence[Arm], found: Comparison, axis: str | None = None):
         self._arms = arms
         self._found = found
-        self._axis = series.compute_axis(arms)
+        self._axis = series.compute_axis(arms, axis)
         names = [arm.name for arm in arms]
         self._marks: dict[str, ArmMark] = arm_marks(names, found.baseline)
         self._items: dict[str, pd.DataFrame] = {}

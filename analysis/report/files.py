@@ -13,6 +13,8 @@ from spark_lab.analysis import style
 from spark_lab.analysis.figures.look import to_svg
 from spark_lab.analysis.report import pages, results
 from spark_lab.analysis.report.content import TABLES, Report, compose
+from spark_lab.analysis.report.measures import COMPUTE
+from spark_lab.analysis.report.series import axis_name
 from spark_lab.analysis.report.table import as_csv, as_latex
 from spark_lab.durable import write_text
 from spark_lab.errors import Problem, UserError
@@ -21,30 +23,41 @@ PNG_DPI = 110
 
 
 def main(argv: list[str]) -> int:
-    """`spark-lab report PATH... [--out FOLDER] [--results FOLDER]`. UserError for bad input."""
+    """`spark-lab report PATH... [--out FOLDER] [--axis UNIT] [--results FOLDER]`.
+
+    Raises UserError for bad input.
+    """
     parser = argparse.ArgumentParser(prog="spark-lab report", description="A report of these runs.")
     parser.add_argument("paths", nargs="+", type=Path, help="sweeps, arms or runs")
     parser.add_argument("--out", type=Path, help="folder of the report (PATH/report)")
     parser.add_argument(
         "--results", type=Path, help="folder whose RESULTS.md gets the sweep's answer as well"
     )
+    axes = {axis_name(column): column for column in COMPUTE}
+    words = f"what the curves are over: {', '.join(axes)}"
+    parser.add_argument("--axis", choices=axes, metavar="UNIT", help=words)
     args = parser.parse_args(argv)
-    print(write(args.paths, args.out, args.results))
+    print(write(args.paths, args.out, args.results, axes.get(args.axis)))
     if args.results is not None:
         print(args.results / results.PAGE)
     return 0
 
 
-def write(paths: Sequence[Path], out: Path | None = None, collection: Path | None = None) -> Path:
+def write(
+    paths: Sequence[Path],
+    out: Path | None = None,
+    collection: Path | None = None,
+    axis: str | None = None,
+) -> Path:
     """Write the report of the runs below `paths` and return its HTML page.
 
     `out` is <path>/report for a single path and ./report for several; the answer goes into the
-    RESULTS.md of `collection`, too. The same run folders give the same bytes. Raises UserError for
+    RESULTS.md of `collection`, too. Curves are over `axis`, a column of COMPUTE. The same run folders give the same bytes. Raises UserError for
     a path without runs, a folder that can't be written, or results that answer no question.
     """
     usual = paths[0] / "report" if len(paths) == 1 else Path("report")
     folder = out or usual
-    report = compose(paths, _command(paths, None if folder == usual else folder))
+    report = compose(paths, _command(paths, None if folder == usual else folder, axis), axis)
     entry = None
     if collection is not None:
         again = f"{report.command} --results {shlex.quote(_short(collection))}"
@@ -104,9 +117,10 @@ def _write_png(figure: Figure, path: Path) -> None:
         figure.savefig(path, dpi=PNG_DPI, metadata={"Software": "spark-lab"})
 
 
-def _command(paths: Sequence[Path], out: Path | None) -> str:
+def _command(paths: Sequence[Path], out: Path | None, axis: str | None) -> str:
     words = ["spark-lab", "report", *map(_short, paths)]
-    return shlex.join([*words, "--out", _short(out)] if out else words)
+    words += ["--out", _short(out)] if out else []
+    return shlex.join([*words, "--axis", axis_name(axis)] if axis else words)
 
 
 def _short(path: Path) -> str:

@@ -46,6 +46,10 @@ COMPUTE = {
     "compute/generated_tokens": "generated tokens",
     "compute/rollouts": "rollouts",
     "step": "optimizer steps",
+    "compute/trained_tokens": "trained tokens",
+    "compute/updates": "updates",
+    "compute/flops": "FLOPs",
+    "compute/seconds": "seconds",
 }
 
 # What a reader who knows the paper still has to be told.

@@ -12,16 +12,33 @@ from spark_lab.analysis.figures.curves import Curve
 from spark_lab.analysis.load import RunData
 from spark_lab.analysis.report.arms import Arm
 from spark_lab.analysis.report.measures import COMPUTE
+from spark_lab.errors import Problem, UserError
 
 # Points of a curve: a row per optimizer step, or hundreds of evaluations, are noise in a figure.
 BINS = 40
 OBJECTIVES = ("solve", "pointwise", "pairwise", "reflect")
 
 
-def compute_axis(arms: Sequence[Arm]) -> str:
-    """The compute column that every shown run with evaluations has."""
+def compute_axis(arms: Sequence[Arm], wanted: str | None = None) -> str:
+    """The compute column of all curves: the one that is wanted, or the first that all runs have.
+
+    Raises UserError where a shown run with evaluations lacks the wanted one.
+    """
     tables = [run.evals for arm in arms for run in arm.shown if len(run.evals)]
-    return next((name for name in COMPUTE if all(name in table for table in tables)), "step")
+    shared = [name for name in COMPUTE if all(name in table for table in tables)]
+    if wanted is None:
+        return shared[0] if shared else "step"
+    if wanted in shared:
+        return wanted
+    names = [axis_name(name) for name in shared]
+    got = f"{axis_name(wanted)}, which not every run has measured"
+    fix = f"--axis {names[0]}" if names else "leave it out"
+    raise UserError(Problem("--axis", got, f"one of {', '.join(names)}", fix))
+
+
+def axis_name(column: str) -> str:
+    """As it is typed: `compute/generated_tokens` -> `generated_tokens`, `step` -> `steps`."""
+    return "steps" if column == "step" else column.removeprefix("compute/")
 
 
 def evaluation_curve(arm: Arm, metric: str, axis: str) -> Curve | None:
