@@ -26,7 +26,7 @@ TINY = [
     "trainer.group_size=2",
     "trainer.save_every=1",
 ]
-TINY += ["task.chain_sums.eval_size=8", "eval.samples=1", "eval.every=0"]
+TINY += ["task.chain_sums.eval_size=8", "eval.samples=1", "eval.every=0", "eval.test_time=off"]
 TINY += ["budget=steps", "budget.limit=3"]
 TIMED = ("time", "seconds", "pid", "started", "updated", "attempt")
 # Exit codes of the command line.

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spark_lab.assessing import store, table
+from spark_lab.assessing import store
 from spark_lab.assessing.subject import Subject, find
 
 HELP = """\
-spark-lab eval run=PATH [step=N] [KEY=VALUE ...]      a run's last (or N-th step's) checkpoint
-spark-lab eval model.path=PATH [KEY=VALUE ...]        any model: builtin:tiny, a folder, a hub name
+usage: spark-lab eval run=PATH [step=N] [KEY=VALUE ...]
+       spark-lab eval model.path=PATH [KEY=VALUE ...]
 
 Reasoning, judging, reflection, and test-time scaling (judge and reflect, best of N, votes, tournament)
 on held-out questions, each with a 95 % interval over the questions. The same command twice costs nothing.
 
-  run=PATH       folder of a run, or any part of its path that only it has; asked as in its training
-  step=N         one of its checkpoints; without it the last one
-  model.path=P   a model by itself; other than builtin:tiny with model=local trainer=llm eval=sparse
-  KEY=VALUE      any key of eval, task or model, trainer.max_completion_length, trainer.threads, root
-                 (where runs are looked for and a model's results go), force=true (measures it anew)
+  run=PATH         folder of a run, or any part of its path that only it has; asked as in training
+  step=N           one of its checkpoints; without it the last one
+  model.path=PATH  a model by itself: builtin:tiny, a folder, or a hub name (these two with model=local
+                   trainer=llm eval=sparse, unless other options are typed)
+  KEY=VALUE        any key of eval, task or model, trainer.max_completion_length, trainer.threads, root
+                   (where runs are looked for and a model's results go), force=true (measures anew)
 
   spark-lab eval run=spark/seed0 eval.test_time_samples=16
   spark-lab eval run=spark/seed0 task.chain_sums.max_terms=6
@@ -40,6 +41,9 @@ def main(argv: list[str]) -> None:
         result = _measure(subject, folder)
     else:
         print(f"already done: {folder}  (force=true measures it anew)")
+    # It reads with pandas, which help and errors don't pay for.
+    from spark_lab.assessing import table
+
     table.show(result, folder)
 
 

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from spark_lab.evaluation.test_time.asking import Reply
 
 HELP = """\
-spark-lab solve run=PATH [step=N] "QUESTION"      a run's checkpoint answers, judges itself, reflects
-spark-lab solve model.path=PATH "QUESTION"        any model: builtin:tiny, a folder, a hub name
+usage: spark-lab solve run=PATH [step=N] [KEY=VALUE ...] "QUESTION"
+       spark-lab solve model.path=PATH [KEY=VALUE ...] "QUESTION"
 
-Goes on until the judge accepts, for eval.test_time_rounds rounds at most. Without a question it reads
-one a line from the terminal or a pipe.
+The model answers, judges its answer and reflects on it, until it accepts or eval.test_time_rounds are
+over. Without a question it reads one a line from the terminal or a pipe.
 
   spark-lab solve model.path=builtin:tiny "7+1+5+9"
   spark-lab solve run=spark/seed0 eval.answer_temperature=0 eval.test_time_rounds=2 "7+1+5+9"
 
-KEY=VALUE as for spark-lab eval.
+run, step, model.path and KEY=VALUE are explained by spark-lab eval --help.
 """
 PIPED_WIDTH = 100
 # Anything else with an equals sign belongs to the question: x=3, 2+2=?
