@@ -67,6 +67,18 @@ def test_noise_turns_rewards_and_recycled_labels_round_at_its_rate(tmp_path: Pat
     assert {"reward/flip_rate", "reward/false_positive_rate"} <= long.rows[-1].keys()
 
 
+def test_evaluation_asks_the_true_verifier(tmp_path: Path) -> None:
+    from spark_lab.build import build_evaluator, build_generator
+
+    found = []
+    for rate in ("0", "1"):
+        config = small(f"reward.false_positive={rate}", f"reward.false_negative={rate}")
+        trainer, _ = trainer_of(config, tmp_path / rate)
+        generator = build_generator(config, trainer.model, trainer.processing_class)
+        found.append(build_evaluator(config, tmp_path / f"{rate}.jsonl")(generator, step=0))
+    assert found[0].metrics == found[1].metrics and found[0].rows == found[1].rows
+
+
 def test_questions_without_a_label_are_left_out_unless_the_policy_judges_itself(tmp_path: Path):
     known = set(Labels(small("reward.labelled=0.25").reward, 44, seed=0).known)
     _, partial = trained(tmp_path / "partial", "reward.labelled=0.25", "budget.limit=4")

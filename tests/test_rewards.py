@@ -15,6 +15,7 @@ from spark_lab.errors import UserError
 from spark_lab.records import Group, Question, Rollout, Verdict
 from spark_lab.rewards import Labels, SelfJudge
 from spark_lab.rewards.collapse import CollapseGuard, Tally
+from spark_lab.rewards.labels import check_enough
 from spark_lab.schema import RewardConfig
 from spark_lab.training.stream import AnchoredStream, PromptStream
 
@@ -107,6 +108,16 @@ def test_labels_are_a_share_of_the_questions_and_the_others_lose_their_answer() 
 def test_rewards_that_contradict_themselves_are_refused(overrides: list[str], said: str) -> None:
     with pytest.raises(UserError, match=said):
         small(*overrides)
+
+
+def test_too_few_labels_are_told_once_the_questions_are_counted() -> None:
+    config = small("reward=self_judge")
+    few = labels(questions=10, labelled=0.01)
+    with pytest.raises(UserError, match="0 labelled questions of 10"):
+        check_enough(few, config, recycles=True)
+    check_enough(few, config, recycles=False)
+    with pytest.raises(UserError, match="3 labelled questions of 10"):
+        check_enough(labels(questions=10, labelled=0.3), small("reward=partial"), recycles=True)
 
 
 # -- the questions of a window --------------------------------------------------------------------

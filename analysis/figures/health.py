@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from matplotlib.figure import Figure
 
@@ -19,7 +19,13 @@ SIGNS: dict[str, tuple[str, bool, float | None]] = {
     "age_windows": ("age of recycled items, windows", False, None),
     "entropy": ("entropy, nats per token", False, None),
     "length": ("completion length, tokens", False, None),
+    "hacking_gap": ("self-reward minus truth", False, 0.0),
+    "self_accuracy": ("self-reward ranks rightly", True, 0.5),
+    "judge_yes_rate": ("self-judge says right", True, None),
+    "flip_rate": ("verdicts turned round", True, None),
 }
+# Those of runs whose reward is not simply the verifier's word.
+OF_REWARD = ("hacking_gap", "self_accuracy", "judge_yes_rate", "flip_rate")
 
 
 def health(
@@ -40,7 +46,15 @@ def health(
     return curve_panels(shown, marks, compute_words, columns=3, height=2.0)
 
 
-CAPTION = (
-    "Groups without signal have equal rewards, hence no gradient. Where the judge's yes-rate follows"
-    " the label's away from one half (dotted), a judge that always says yes starts to pay."
-)
+def caption(shown: Collection[str]) -> str:
+    """What these signs tell."""
+    words = (
+        "Groups without signal have equal rewards, hence no gradient. Where the judge's yes-rate"
+        " follows the label's away from one half (dotted), a judge that always says yes starts to pay."
+    )
+    if "hacking_gap" in shown:
+        words += (
+            " Self-reward above the truth is reward hacking; ranking is over right and wrong answers"
+            " of one group, where one half (dotted) is chance."
+        )
+    return words

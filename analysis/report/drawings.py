@@ -113,7 +113,7 @@ class Artist:
         draw = partial(health.health, found, self._marks, COMPUTE[self._axis])
         counts = {arm.name: len(arm.shown) for arm in self._arms}
         means = f" Mean over seeds ({seeds_of(counts)}) with {curves.bands(counts)}."
-        return Drawing("health", title, health.CAPTION + means, draw)
+        return Drawing("health", title, health.caption(found) + means, draw)
 
     def _curves(self) -> Drawing:
         title = "Policy and judge over compute"
@@ -228,6 +228,7 @@ class Artist:
             metric = f"live/judge/{sign}"
             return self._each(lambda arm: series.evaluation_curve(arm, metric, self._axis))
         own = {"age_windows": "recycle/age_windows", "entropy": "entropy"}
+        own |= {name: f"reward/{name}" for name in health.OF_REWARD}
         if sign == "length":
             own["length"] = "train/solve/length"
         values = series.column(own[sign]) if sign in own else series.over_objectives(sign)

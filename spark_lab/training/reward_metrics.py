@@ -22,8 +22,8 @@ def reward_metrics(
     first exceeds the second by (of a tournament, whose mean is one half by its rules, it says
     nothing); self_accuracy is the share of (right, wrong) pairs inside groups that the rewards put
     in order, a tie counting half: it is order inside groups that GRPO learns from. Of the judge:
-    how many verdicts (judgements), unreadable ones, and those for the first label (judge_yes_rate of
-    one solution, judge_first_rate of two).
+    how many verdicts (judgements; equal solutions share theirs), unreadable ones, and those for the
+    first label (judge_yes_rate of one solution, judge_first_rate of two).
     """
     metrics: dict[str, float] = {}
     if labels.noisy:
