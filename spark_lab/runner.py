@@ -133,6 +133,7 @@ def _follow(opened: runs.Run) -> None:
 
 def _train(opened: runs.Run, observer: RunObserver | None) -> None:
     from spark_lab.build import build_trainer
+    from spark_lab.training.meter import Budget
 
     trainer = build_trainer(opened.config, opened.folder, ranks=ranks.count())
     if observer is not None:
@@ -141,8 +142,8 @@ def _train(opened: runs.Run, observer: RunObserver | None) -> None:
         runs.write_env(opened.folder, **ways, parameters=parameters)
     _attach(trainer, observer, opened)
     trainer.train(resume_from_checkpoint=opened.resume_checkpoint)
-    seen = trainer.loop.collapse
-    if seen is not None and observer is not None:
+    seen, spent = trainer.loop.collapse, Budget.of(opened.config.budget).fraction(trainer.meter)
+    if seen is not None and spent < 1.0 and observer is not None:
         runs.write_status(opened.folder, collapse=f"{seen}, by step {trainer.state.global_step}")
         _refuse_collapsed(opened.folder)
 
