@@ -24,6 +24,7 @@ FILES = sorted(CONF.rglob("*.yaml")) + sorted(SWEEPS.glob("*.yaml"))
 NEEDS = {
     "model=local": ["model.path=builtin:tiny", "model.templates=terse"],
     "recycle=off": ["objective=none"],
+    "schedule=judge_only": ["recycle=frozen"],
     "trainer=llm": ["trainer.max_completion_length=40"],
     "trainer=paper_spark": [
         "trainer.max_completion_length=40",
