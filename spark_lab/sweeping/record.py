@@ -1,11 +1,13 @@
-"""The MLflow stores of a sweep, opened before any worker opens them."""
+"""A sweep in MLflow: its store before any worker opens it, and at the end its copy."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from spark_lab.sweeping.plan import Plan
-from spark_lab.tracking.store import Store, open_store
+from spark_lab.tracking.store import Store, failures, open_store
+from spark_lab.tracking.sweep_mirror import sync_sweep
 
 
 def open_stores(plan: Plan) -> list[Store]:
@@ -16,3 +18,12 @@ def open_stores(plan: Plan) -> list[Store]:
         if run.config.tracking.mlflow
     }
     return [open_store(*place) for place in sorted(wanted, key=str)]
+
+
+def copy(folder: Path, store: Store) -> None:
+    """The plan, the report and the means of a sweep's folder; a store that fails stops nothing."""
+    try:
+        sync_sweep(folder, store)
+    except failures() as error:  # the runs and the report are there all the same
+        reason = str(error).partition("\n")[0]
+        print(f"MLflow is behind ({reason}). Catch up with: spark-lab sync", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -10,14 +9,11 @@ from rich.console import Console
 from spark_lab.config import blames
 from spark_lab.errors import UserError
 from spark_lab.sweeping import axes as axes_of
-from spark_lab.sweeping import ending, forecast, launch, plan
+from spark_lab.sweeping import ending, forecast, launch, plan, record
 from spark_lab.sweeping.axes import Axes
 from spark_lab.sweeping.plan import Plan
 from spark_lab.sweeping.progress import Watch
-from spark_lab.sweeping.record import open_stores
 from spark_lab.tracking import words
-from spark_lab.tracking.store import Store, failures
-from spark_lab.tracking.sweep_mirror import sync_sweep
 
 DONE, INCOMPLETE = 0, 1
 
@@ -71,7 +67,7 @@ def _train(
     wanted: Plan, axes: Axes, due: list[plan.PlannedRun], terminal: Console
 ) -> dict[str, str]:
     """Errors by run name."""
-    open_stores(wanted)
+    record.open_stores(wanted)
     workers = launch.workers(axes)
     size = f"{words.number(len(wanted.arms), 'arm')} x {words.number(len(wanted.seeds), 'seed')}"
     at_once = "" if workers is None else f", {workers} at a time"
@@ -102,14 +98,6 @@ def _conclude(wanted: Plan, *, fresh: bool) -> Path | None:
 
         print("writing the report ...", flush=True)
         report = reports.write([wanted.folder], out)
-        for store in open_stores(wanted)[:1]:
-            _copy(wanted.folder, store)
+        for store in record.open_stores(wanted)[:1]:
+            record.copy(wanted.folder, store)
     return report
-
-
-def _copy(folder: Path, store: Store) -> None:
-    try:
-        sync_sweep(folder, store)
-    except failures() as error:  # the runs and the report are there all the same
-        reason = str(error).partition("\n")[0]
-        print(f"MLflow is behind ({reason}). Catch up with: spark-lab sync", file=sys.stderr)
