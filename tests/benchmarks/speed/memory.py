@@ -20,7 +20,6 @@ from spark_lab.schema import Config
 from speed.measure import ON_GPU, Peak, Row
 from speed.pair import (
     SHAPES,
-    bound,
     clock_rows,
     configure,
     judge_overrides,
@@ -54,11 +53,10 @@ def rows(scale: Scale, rounds: int | None = None, **_) -> list[Row]:
     found = []
     for case in (*TINY, *JUDGE):
         both = [_in_a_process(who, case, scale, rounds or ROUNDS) for who in ("trl", "spark")]
-        limit = bound(*SHAPES[JUDGE[case][0]]) if case in JUDGE else None
         whole = [base + statistics.median(peaks) for base, peaks in both]
         notes = {} if ON_GPU else {"whole processes": f"{whole[0]:,.0f} : {whole[1]:,.0f}"}
         trl, spark = (tuple(peaks) for _, peaks in both)
-        found.append(Row("memory", case, "MiB", trl, spark, limit, notes))
+        found.append(Row("memory", case, "MiB", trl, spark, notes=notes))
     return found
 
 
