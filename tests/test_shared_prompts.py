@@ -22,9 +22,9 @@ def packing(model, ids, mask, length, *, whole: bool = False) -> packed.Tree:
 def shared(way: str, model, ids, mask, length, *, aux_loss: bool = False) -> Scores:
     if way == "packed":
         tree = packing(model, ids, mask, length, whole=aux_loss)
-        return packed.score(model, tree, aux_loss=aux_loss)
+        return packed.score(model, tree, ids, mask, {}, aux_loss=aux_loss)
     prompts = shared_prompts.distinct(ids[:, :-length], mask[:, :-length])
-    return cache.score(model, ids, mask, length, prompts)
+    return cache.score(model, ids, mask, length, prompts, {})
 
 
 def compare(way: str, model, batch) -> None:
@@ -155,6 +155,15 @@ def test_long_completions_start_another_packed_row():
     assert (tree.branch == 0).sum() == 4 * 4 and (tree.branch > 0).sum() == 166
     compare("packed", model, batch)
     assert len(packing(model, *batch_of([60], [9, 9, 9, 9], [0] * 4)).ids) == 1
+
+
+def test_prompts_share_a_number_of_packed_rows():
+    """A prompt that would rather have fewer, longer rows would lengthen all the others'."""
+    sizes = torch.randint(4, 25, (48,), generator=torch.Generator().manual_seed(0)).tolist()
+    batch = batch_of([16] * 6, sizes, [row // 8 for row in range(48)])
+    tree = packing(model_of("qwen2"), *batch)
+    assert len(tree.ids) % 6 == 0
+    assert tree.ids.numel() < 0.75 * batch[0].numel()
 
 
 def test_a_packed_row_is_bounded(monkeypatch: pytest.MonkeyPatch):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_models import MODELS, SIZES, build, model_of
+from tiny_models import MODELS, SIZES, build, model_of, plain
 from tiny_spark import small, trainer_of
 from transformers import (
     AutoModelForCausalLM,
@@ -21,7 +22,8 @@ from trl import GRPOConfig
 
 from spark_lab.errors import UserError
 from spark_lab.training.microbatches import keep_groups, sort_by_length
-from spark_lab.training.shared_prompts import Choice, choose
+from spark_lab.training.shared_prompts import Choice, choose, score
+from spark_lab.training.shared_prompts.trial import attempt, samples
 from spark_lab.training.trainer import SparkGRPOTrainer
 
 
@@ -69,6 +71,30 @@ def test_a_failed_trial_is_a_reason():
     model = model_of("qwen2")
     assert choice(model, trial={"cache": "no", "packed": None}.get).ways == ("packed",)
     assert choice(model, trial={"cache": "no", "packed": "nor this"}.get).reason == "no; nor this"
+
+
+@pytest.mark.parametrize("name", ["qwen2", "mixtral"])
+def test_a_trial_knows_the_precision_it_runs_in(name: str):
+    model = build(model_of(name).config).to(torch.bfloat16)
+    aux_loss = name == "mixtral"
+    shared = partial(score, ["packed"], model, aux_loss=aux_loss)
+    plainly = partial(plain, model, aux_loss=aux_loss)
+    assert attempt(samples(model), shared, plainly, dtype=torch.bfloat16) is None
+
+    def wrong(*batch):
+        return shared(*batch)._replace(log_probs=shared(*batch).log_probs - 1)
+
+    found = attempt(samples(model), wrong, plainly, dtype=torch.bfloat16)
+    assert found == "on a trial batch this model gives other numbers"
+
+
+def test_a_trial_leaves_the_window_and_means_nothing():
+    """A mask that forgot the window would pass on short prompts; image tokens need images."""
+    widths = [ids.shape[1] for ids, _, _ in samples(model_of("gemma3"))]
+    assert widths == [6 + 3, 5 + 4 + 3]
+    model = build(Qwen2Config(**SIZES, bos_token_id=3, eos_token_id=[5, 7]))
+    (batch,) = samples(model)
+    assert not set(batch[0].flatten().tolist()) & {3, 5, 7}
 
 
 def shuffled(groups: list[int], size: int) -> list[dict]:

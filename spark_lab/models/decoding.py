@@ -66,7 +66,10 @@ class Prefill:
 
 def obstacle(model: Any) -> str | None:
     """Why `decode` can't run this model; None where it can."""
-    takes = inspect.signature(language_model(model).forward).parameters
+    inner = language_model(model)
+    if inner.config.get_text_config() is not inner.config:
+        return "a model that takes images"
+    takes = inspect.signature(inner.forward).parameters
     if not {"attention_mask", "position_ids"} <= set(takes) or _cache_name(model) not in takes:
         return "a model without attention_mask, position_ids and a cache of its own"
     return sharing_obstacle(model)

@@ -20,8 +20,6 @@ def obstacle(model: Any) -> str | None:
     """Why rows can't share what a prompt leaves in the cache; None where they can."""
     inner = language_model(model)
     text = inner.config.get_text_config()
-    if text is not inner.config:
-        return "a model that takes images"
     if getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
         return "an adapter that adds its own prompt"
     if inner._is_stateful:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from trl.trainer.utils import split_pixel_values_by_grid, unsplit_pixel_values_by_grid
+
+from spark_lab.training.shared_prompts.images import PER_TOKEN
 
 
 def sort_by_length(batches: list[dict[str, Any]], per_update: int) -> list[dict[str, Any]]:
@@ -29,7 +32,7 @@ def keep_groups(batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
     shuffle of the groups, without drawing further random numbers. A group is cut only where the
     micro-batches' sizes cut it.
     """
-    merged = {key: _merge([batch[key] for batch in batches]) for key in batches[0]}
+    merged = _merged(batches)
     _, group = torch.unique(merged["group"], return_inverse=True)
     rows = len(group)
     first = torch.full_like(group, rows)
@@ -37,14 +40,14 @@ def keep_groups(batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
     order = torch.argsort(first[group], stable=True)
     sizes = [len(batch["completion_ids"]) for batch in batches]
     return [
-        {key: _rows(value, index, rows) for key, value in merged.items()}
+        unsplit_pixel_values_by_grid(_rows(merged, index, rows))
         for index in torch.split(order, sizes)
     ]
 
 
 def _sort_chunk(batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
     sizes = [len(batch["completion_ids"]) for batch in batches]
-    merged = {key: _merge([batch[key] for batch in batches]) for key in batches[0]}
+    merged = _merged(batches)
     lengths = merged["prompt_mask"].sum(1) + merged["completion_mask"].sum(1)
     if "group" in merged:
         _, group = torch.unique(merged["group"], return_inverse=True)
@@ -52,22 +55,35 @@ def _sort_chunk(batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
         lengths = longest[group]
     order = torch.argsort(lengths, stable=True)
     rows = len(order)
-    sorted_batches = []
-    for index in torch.split(order, sizes):
-        batch = {key: _rows(value, index, rows) for key, value in merged.items()}
-        sorted_batches.append(trim(batch))
-    return sorted_batches
+    return [
+        unsplit_pixel_values_by_grid(trim(_rows(merged, index, rows)))
+        for index in torch.split(order, sizes)
+    ]
+
+
+def _merged(batches: list[dict[str, Any]]) -> dict[str, Any]:
+    """One batch of all rows; what images have by patch or tile as a list of rows."""
+    split = [split_pixel_values_by_grid(batch) for batch in batches]
+    return {key: _merge([batch[key] for batch in split]) for key in split[0]}
 
 
 def _merge(values: list[Any]) -> Any:
     first = values[0]
+    if isinstance(first, list):
+        return [row for value in values for row in value]
     return torch.cat(values) if isinstance(first, torch.Tensor) and first.dim() > 0 else first
 
 
-def _rows(value: Any, index: torch.Tensor, rows: int) -> Any:
-    if isinstance(value, torch.Tensor) and value.dim() > 0 and len(value) == rows:
-        return value[index]
-    return value
+def _rows(batch: dict[str, Any], index: torch.Tensor, rows: int) -> dict[str, Any]:
+    chosen = {}
+    for key, value in batch.items():
+        if isinstance(value, list):
+            chosen[key] = [value[row] for row in index.tolist()]
+        elif isinstance(value, torch.Tensor) and value.dim() > 0 and len(value) == rows:
+            chosen[key] = value[index]
+        else:
+            chosen[key] = value
+    return chosen
 
 
 def trim(batch: dict[str, Any]) -> dict[str, Any]:
@@ -81,6 +97,8 @@ def trim(batch: dict[str, Any]) -> dict[str, Any]:
             continue
         if key.startswith("prompt_"):
             trimmed[key] = value[:, prompt_width - prompt_length :]
+        elif key in PER_TOKEN:
+            trimmed[key] = value[:, prompt_width - prompt_length : prompt_width + length]
         elif value.shape[1] == width:
             trimmed[key] = value[:, :length]
     return trimmed

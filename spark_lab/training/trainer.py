@@ -28,32 +28,26 @@ completions are graded; the data loader is only a clock, since the loop draws it
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import gather_object
 from datasets import Dataset
 from torch.optim.lr_scheduler import LambdaLR
 from trl import GRPOConfig, GRPOTrainer
 
-from spark_lab.errors import Problem, UserError
 from spark_lab.models.chat import messages
 from spark_lab.training import judging, sampling
-from spark_lab.training import shared_prompts as sharing
 from spark_lab.training.graded import Sample
 from spark_lab.training.learning_rate import LearningRate
 from spark_lab.training.loop import SparkLoop
 from spark_lab.training.meter import ComputeMeter, ModelCost
 from spark_lab.training.microbatches import keep_groups, sort_by_length
-from spark_lab.training.shared_prompts.trial import attempt
+from spark_lab.training.scoring import Scoring
 from spark_lab.training.slow_judge import SlowJudge
 from spark_lab.training.state import load_state, save_state
 from spark_lab.training.supervised import merge_copies, mergeable, target_ids
-
-_log = logging.getLogger(__name__)
 
 
 class SparkGRPOTrainer(GRPOTrainer):
@@ -102,46 +96,20 @@ class SparkGRPOTrainer(GRPOTrainer):
             self.add_callback(slow_judge)
         processes = self.accelerator.num_processes
         self._merges = mergeable(args, aux_loss=self.aux_loss_enabled, processes=processes)
-        self._sharing: tuple[str, ...] = ()
-        self.scoring = self._choose_scoring(shared_prompts)
-        self.generation = sampling.choose(self, shared_prompts)
-
-    def _choose_scoring(self, wanted: str) -> str:
-        if wanted == "off":
-            return "TRL: shared_prompts=off"
-        choice = sharing.choose(
-            wanted,
+        self._scoring = Scoring(
+            shared_prompts,
             self.model,
             self.args,
-            processes=self.accelerator.num_processes,
+            accelerator=self.accelerator,
             aux_loss=self.aux_loss_enabled,
-            trial=self._try_sharing,
+            plain=super()._get_per_token_logps_and_entropies,
         )
-        if not choice.ways and wanted != "auto":
-            where, fix = "trainer.shared_prompts", "trainer.shared_prompts=auto"
-            got = f"{wanted}, but {choice.reason}"
-            raise UserError(Problem(where, got, "a model that can share", fix))
-        if not choice.ways and self.accelerator.is_main_process:
-            _log.warning("prompts are computed for every row, as in TRL: %s", choice.reason)
-        self._sharing = choice.ways
-        return str(choice)
+        self.generation = sampling.choose(self, shared_prompts)
 
-    def _try_sharing(self, way: str) -> str | None:
-        """What is wrong with a way of sharing, on trial batches. Rank 0 tries: it has the weights."""
-        aux_loss = self.aux_loss_enabled
-        found = [None]
-        if self.accelerator.is_main_process:
-            # Nothing is shared yet, so this is TRL's own scoring.
-            plain = partial(
-                self._get_per_token_logps_and_entropies,
-                self.model,
-                compute_entropy=True,
-                compute_aux_loss=aux_loss,
-            )
-            shared = partial(sharing.score, [way], self.model, aux_loss=aux_loss)
-            with torch.no_grad(), self.accelerator.autocast():
-                found = [attempt(self.model, shared, plain)]
-        return broadcast_object_list(found)[0]
+    @property
+    def scoring(self) -> str:
+        """In words; a model's first batch with images may change it."""
+        return str(self._scoring)
 
     def verifier(
         self,
@@ -170,7 +138,7 @@ class SparkGRPOTrainer(GRPOTrainer):
         groups = [group for group, _ in self._places(len(inputs))]
         given = self._weigh(window["advantages"], groups)
         self._absorb(window)
-        if self._sharing or any(given):
+        if self._scoring.ways or any(given):
             window["group"] = torch.tensor(groups, device=self.accelerator.device)
         if any(given):
             window["given"] = torch.tensor(given, device=self.accelerator.device)
@@ -269,7 +237,7 @@ class SparkGRPOTrainer(GRPOTrainer):
         inputs = super()._prepare_inputs(generation_batch)
         fresh = self._buffered_inputs is not buffered
         if fresh and self.model.training:
-            if self._sharing:
+            if self._scoring.ways:
                 self._buffered_inputs = keep_groups(self._buffered_inputs)
             if self._merges and "given" in self._buffered_inputs[0]:
                 self._buffered_inputs = merge_copies(self._buffered_inputs)
@@ -291,23 +259,15 @@ class SparkGRPOTrainer(GRPOTrainer):
         **images: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """Old, reference and training log-probabilities alike: TRL's, each prompt computed once."""
-        wanted = {"compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss}
-        plain = super()._get_per_token_logps_and_entropies
-        if not self._sharing or any(value is not None for value in images.values()):
-            return plain(
-                model, input_ids, attention_mask, logits_to_keep, batch_size, **wanted, **images
-            )
-        size, found = batch_size or len(input_ids), []
-        for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True):
-            batch = (model, ids, mask, logits_to_keep)
-            with self.accelerator.autocast():
-                scores = sharing.score(self._sharing, *batch, aux_loss=compute_aux_loss)
-            found.append(plain(*batch, **wanted) if scores is None else scores)
-        logps, entropies, aux_losses = zip(*found, strict=True)
-        return (
-            torch.cat(logps),
-            torch.cat(entropies) if compute_entropy else None,
-            torch.stack(aux_losses).mean() if compute_aux_loss else None,
+        return self._scoring(
+            model,
+            input_ids,
+            attention_mask,
+            logits_to_keep,
+            batch_size=batch_size,
+            entropy=compute_entropy,
+            aux_loss=compute_aux_loss,
+            images=images,
         )
 
     def create_scheduler(

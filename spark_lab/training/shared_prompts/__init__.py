@@ -11,14 +11,16 @@ there: log-probabilities, entropies and gradients agree with TRL's up to roundin
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
 from spark_lab.models.sharing import language_model
 from spark_lab.training.shared_prompts import cache, packed
+from spark_lab.training.shared_prompts.images import told_apart
 from spark_lab.training.shared_prompts.rows import Scores, distinct, work
 from spark_lab.training.shared_prompts.rule import Choice, choose
 
@@ -35,32 +37,37 @@ def score(
     ids: torch.Tensor,
     mask: torch.Tensor,
     length: int,
+    images: Mapping[str, Any] = MappingProxyType({}),
     *,
     aux_loss: bool = False,
+    saving: float = WORTHWHILE,
 ) -> Scores | None:
     """Scores of the rows (ids, mask: (B, P + length)) in the way that makes the least work.
 
-    None where that is TRL's. Prompts are padded on the left, completions on the right. `ways`:
+    None where that saves less than a share of `saving` of TRL's, or no way is left. Prompts are padded on the left, completions on the right. `ways`:
     those that are exact with `model`, which carries TRL's fused head and may be wrapped (adapters,
-    DDP, FSDP). `aux_loss`: with a mixture's load-balancing loss, packed only.
+    DDP, FSDP). `images`: of the prompts, as TRL hands them over. `aux_loss`: with a mixture's
+    load-balancing loss, packed only.
     """
     rows, columns = ids.shape
     width, hidden = columns - length, language_model(model).config.get_text_config().hidden_size
-    if width < 2:
+    if width < 2 or not ways:
         return None
     shared = distinct(ids[:, :width], mask[:, :width])
+    if images:
+        shared = told_apart(shared, images)
     scorers = {}
     if "cache" in ways:
         pairs, positions = cache.pairs_and_positions(ids, length, len(shared[0]))
         scorers[work(positions, pairs, hidden)] = partial(
-            cache.score, model, ids, mask, length, shared
+            cache.score, model, ids, mask, length, shared, images
         )
     if "packed" in ways:
         tree = packed.pack(ids, mask, length, shared, hidden=hidden, whole=aux_loss)
         packs, longest = tree.ids.shape
         scorers[work(packs * longest, packs * longest**2, hidden)] = partial(
-            packed.score, model, tree, aux_loss=aux_loss
+            packed.score, model, tree, ids, mask, images, aux_loss=aux_loss
         )
     least = min(scorers)
     plain = work(ids.numel(), rows * columns**2, hidden)
-    return scorers[least]() if least <= (1 - WORTHWHILE) * plain else None
+    return scorers[least]() if least <= (1 - saving) * plain else None

@@ -7,12 +7,14 @@ checkpointing nor gradient synchronisation between processes goes with it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 
 from spark_lab.models.sharing import language_model
+from spark_lab.training.shared_prompts.images import pixels, positions
 from spark_lab.training.shared_prompts.rows import Scores
 
 
@@ -29,20 +31,29 @@ def score(
     mask: torch.Tensor,
     length: int,
     shared: tuple[torch.Tensor, torch.Tensor],
+    images: Mapping[str, Any],
 ) -> Scores:
     """Scores of the rows (ids, mask: (B, P + length)), P >= 2; `shared`: their `distinct` prompts.
 
     The prompt's last token goes with the completion: its logits give the first token, so that all
-    tokens are scored by TRL's own head, at its temperature.
+    tokens are scored by TRL's own head, at its temperature. Images go with the prompts.
     """
     cut = ids.shape[1] - length - 1
     first, place = shared
     cache = DynamicCache(config=model.config)
-    language_model(model).base_model(
+    backbone = language_model(model).base_model
+    places = positions(backbone, ids, mask, images)
+    before, after = {}, {}
+    if places is not None:
+        before = {"position_ids": places[:, first, :cut]}
+        after = {"position_ids": places[:, :, cut:-1]}
+    backbone(
         input_ids=ids[first, :cut],
         attention_mask=mask[first, :cut],
         past_key_values=cache,
         use_cache=True,
+        **before,
+        **pixels(images, first.tolist()),
     )
     cache.reorder_cache(place)
     labels = ids[:, cut + 1 :].masked_fill(mask[:, cut + 1 :] == 0, -100)
@@ -52,5 +63,6 @@ def score(
         past_key_values=cache,
         shift_labels=labels,
         fused_lm_head=True,
+        **after,
     )
     return Scores(output.log_probs, output.entropy)

@@ -12,7 +12,7 @@ are long, `_deal` lets a prompt have several rows.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
 from spark_lab.models.sharing import language_model
+from spark_lab.training.shared_prompts.images import pixels, positions
 from spark_lab.training.shared_prompts.rows import Scores, work
 
 # Tokens of the longest packed row, unless one completion alone is longer: a mask of 64 MiB.
@@ -33,13 +34,14 @@ LONGEST = 8192
 class Tree:
     """Rows packed by prompt: (U, L) each, `where` and `scored` (B, C) lead back.
 
-    ids: tokens, 0 at padding. column: the token's column in its own row of TRL's. branch: 0 the
-    prompt, 1.. its completions, -1 padding. weight: how many of TRL's rows hold the token, 0 where
+    ids: tokens, 0 at padding. owner, column: the row of TRL's that a token is from (of a prompt's
+    rows the first), and its column there. branch: 0 the prompt, 1.. its completions, -1 padding. weight: how many of TRL's rows hold the token, 0 where
     it is masked. labels: the next token, -100 where none is scored. where: the place of a scored
     token's logits in the flat (U L); scored: whether the token counts.
     """
 
     ids: torch.Tensor
+    owner: torch.Tensor
     column: torch.Tensor
     branch: torch.Tensor
     weight: torch.Tensor
@@ -70,30 +72,39 @@ def pack(
     members: list[dict[int, int]] = [{} for _ in first]
     for row, prompt in enumerate(place):
         members[prompt][row] = sizes[row]
-    rows: list[tuple[int, list[int]]] = []
-    for row, mine in zip(first, members, strict=True):
-        prompt = int(shown[row, : width - 1].sum())
-        rows += [(row, held) for held in _deal(mine, prompt, hidden)]
+    prompts = shown[first, : width - 1].sum(1).tolist()
+    rows = [
+        (row, held)
+        for row, deal in zip(first, _deal(members, prompts, hidden), strict=True)
+        for held in deal
+    ]
     return _lay_out(ids, shown, rows, sizes, width)
 
 
-def _deal(sizes: dict[int, int], prompt: int, hidden: int) -> list[list[int]]:
-    """Completions ({row: tokens}) of a prompt (tokens) in the packed rows that make the least work.
+def _deal(sizes: list[dict[int, int]], prompts: list[int], hidden: int) -> list[list[list[int]]]:
+    """Each prompt's completions ({row: tokens}) in the packed rows that make the least work.
 
-    Fewer rows repeat the prompt less, more rows have fewer pairs of completions that ignore each
-    other. No row is longer than LONGEST if another deal avoids it.
+    Fewer rows repeat a prompt (tokens) less, more rows have fewer pairs of completions that ignore
+    each other. All prompts get as many rows, if they have as many completions, since all rows are
+    padded to the longest. No row is longer than LONGEST if another deal avoids it.
     """
 
-    def cost(deal: list[list[int]]) -> tuple[int, int]:
-        longest = prompt + max(sum(sizes[row] for row in held) for held in deal)
-        computed = len(deal) * longest
+    def cost(deals: list[list[list[int]]]) -> tuple[int, int]:
+        longest = max(
+            prompt + sum(mine[row] for row in held)
+            for prompt, mine, deal in zip(prompts, sizes, deals, strict=True)
+            for held in deal
+        )
+        computed = longest * sum(map(len, deals))
         return max(0, longest - LONGEST), work(computed, computed * longest, hidden)
 
-    return min((_spread(sizes, count) for count in range(1, len(sizes) + 1)), key=cost)
+    counts = range(1, max(map(len, sizes)) + 1)
+    return min(([_spread(mine, count) for mine in sizes] for count in counts), key=cost)
 
 
 def _spread(sizes: dict[int, int], count: int) -> list[list[int]]:
-    """Rows in `count` parts of like size: the longest first, each to the emptiest part."""
+    """Rows in up to `count` parts of like size: the longest first, each to the emptiest part."""
+    count = min(count, len(sizes))
     parts: list[list[int]] = [[] for _ in range(count)]
     totals = [(0, part) for part in range(count)]
     for row in sorted(sizes, key=lambda row: (-sizes[row], row)):
@@ -141,6 +152,7 @@ def _lay_out(
     )
     return Tree(
         ids=ids[owner, column].masked_fill(branch < 0, 0),
+        owner=owner,
         column=column,
         branch=branch,
         weight=weight,
@@ -150,21 +162,33 @@ def _lay_out(
     )
 
 
-def score(model: Any, tree: Tree, *, aux_loss: bool = False) -> Scores:
-    """Scores of the packed rows, in TRL's rows and columns. One forward of `model`.
+def score(
+    model: Any,
+    tree: Tree,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    images: Mapping[str, Any],
+    *,
+    aux_loss: bool = False,
+) -> Scores:
+    """Scores of the packed rows, in TRL's rows and columns (ids, mask). One forward of `model`.
 
     TRL's head weighs router logits by the 2-D mask that it is given: each position's number of
     rows, so that the load-balancing loss is that of the plain pass. The layers get the tree.
+    Images go with each packed row's prompt.
     """
     causal = language_model(model)
-    with _seen(causal.base_model, _masks(causal, tree)):
+    backbone = causal.base_model
+    places = positions(backbone, ids, mask, images)
+    with _seen(backbone, _masks(causal, tree)):
         output = model(
             input_ids=tree.ids,
             attention_mask=tree.weight,
-            position_ids=tree.column,
+            position_ids=tree.column if places is None else places[:, tree.owner, tree.column],
             shift_labels=tree.labels,
             fused_lm_head=True,
             **({"output_router_logits": True} if aux_loss else {}),
+            **pixels(images, tree.owner[:, 0].tolist()),
         )
 
     def back(values: torch.Tensor | None) -> torch.Tensor | None:

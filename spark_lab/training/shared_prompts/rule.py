@@ -2,7 +2,8 @@
 
 `auto` allows all that are exact: the packed tree alone where only one forward through the wrapped
 model will do (several processes, activation checkpointing, a mixture's load-balancing loss), else
-the cache too. What a model's class promises is then held to a trial batch.
+the cache too. What a model's class promises is then held to trial batches (`trial`), and to the first
+batch that has images (`training.scoring`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -14,13 +14,20 @@ Batch = tuple[torch.Tensor, torch.Tensor, int]
 REFUSALS = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 
 
-def attempt(model: Any, shared: Callable[..., Any], plain: Callable[..., Any]) -> str | None:
-    """What is wrong with `shared` on batches made for the model; None where it is as `plain`.
+def attempt(
+    batches: Iterable[Batch],
+    shared: Callable[..., Any],
+    plain: Callable[..., Any],
+    *,
+    dtype: torch.dtype,
+) -> str | None:
+    """What is wrong with `shared` on these batches; None where it is as `plain`, up to `dtype`'s
+    rounding.
 
     Both score (ids, mask, completion length): log-probabilities, entropies and, of a mixture of
     experts, the load-balancing loss.
     """
-    for batch in samples(model):
+    for batch in batches:
         expected = plain(*batch)
         try:
             found = shared(*batch)
@@ -28,33 +35,44 @@ def attempt(model: Any, shared: Callable[..., Any], plain: Callable[..., Any]) -
             line = str(error).partition("\n")[0][:200]
             return f"this model refuses a trial batch ({type(error).__name__}: {line})"
         pairs = zip(found, expected, strict=True)
-        if not all(agree(ours, theirs) for ours, theirs in pairs if theirs is not None):
+        if not all(agree(*pair, dtype) for pair in pairs if pair[1] is not None):
             return "on a trial batch this model gives other numbers"
     return None
 
 
-def agree(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
-    """Whether two scorings of the same rows are the same up to their precision's rounding."""
-    loose = 1e-3 if ours.dtype == torch.float32 else 0.1
+def agree(ours: torch.Tensor, theirs: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Whether two scorings of the same rows are the same for a model that computes in `dtype`."""
+    loose = 1e-4 if dtype == torch.float32 else 0.1
     return torch.allclose(ours, theirs.to(ours.dtype), rtol=loose, atol=loose)
 
 
 def samples(model: Any) -> list[Batch]:
     """Two padded prompts with two rows each; and a prompt that leaves the attention's windows."""
     text = model.config.get_text_config()
-    batches = [_sample(2, 6, text.vocab_size)]
+    shapes = [(2, 6)]
     windows = [getattr(layer, "sliding_window", 0) for layer in DynamicCache(config=text).layers]
     longest, context = max(windows, default=0), getattr(text, "max_position_embeddings", None)
     if longest and (context is None or longest + 8 <= context):
-        batches.append(_sample(1, longest + 4, text.vocab_size))
-    return [(ids.to(model.device), mask.to(model.device), length) for ids, mask, length in batches]
+        shapes.append((1, longest + 4))
+    words = _words(model, text.vocab_size)
+    return [_sample(*shape, words.to(model.device)) for shape in shapes]
 
 
-def _sample(prompts: int, width: int, vocabulary: int) -> Batch:
+def _words(model: Any, vocabulary: int) -> torch.Tensor:
+    """Tokens that mean nothing to the model: none stands for an image."""
+    named = {**model.config.to_dict(), **model.config.get_text_config().to_dict()}
+    special: set[int] = set()
+    for key, value in named.items():
+        if key.endswith(("_token_id", "_token_index")) and value is not None:
+            special.update(value if isinstance(value, list) else [value])
+    return torch.tensor([word for word in range(min(vocabulary, 99)) if word not in special])
+
+
+def _sample(prompts: int, width: int, words: torch.Tensor) -> Batch:
     rows = 2 * prompts
     texts = torch.arange(prompts * width).reshape(prompts, width).repeat_interleave(2, 0)
     completions = prompts * width + torch.arange(rows * 3).reshape(rows, 3)
-    ids = torch.cat([texts, completions], dim=1) % vocabulary
+    ids = words[torch.cat([texts, completions], dim=1).to(words.device) % len(words)]
     mask = torch.ones_like(ids)
     mask[:2, :2] = 0
     mask[1, -1] = 0
