@@ -17,6 +17,7 @@ spark-lab: does training a model as its own judge (SPARK, arXiv 2509.22624) help
   spark-lab objective=[pointwise,reflect] seed=1        two of the objectives (quote [ ] in zsh)
   spark-lab -m objective=none,pointwise,spark seed=0,1  one run for each combination
   spark-lab -cn objectives                              a named sweep: every choice of objectives
+  spark-lab -cn tune_mix                                a named search: Optuna asks, runs answer
   spark-lab model=local model.path=DIR task=jsonl task.jsonl.train_path=A task.jsonl.eval_path=B
 
 The same command twice costs nothing: finished runs are skipped, interrupted ones go on.
@@ -36,14 +37,19 @@ Flags
 """
 
 
+_WIDTH = len("hydra/sweeper/sampler")
+# Options that Hydra ships.
+_HYDRAS = {"hydra/sweeper": ("basic",)}
+
+
 def help_text(commands: Mapping[str, tuple[str, str]]) -> str:
     """Commands and groups; the options are those that conf/ holds."""
     rows = "".join(f"  spark-lab {name:<10} {line}\n" for name, (_, line) in commands.items())
-    groups = "".join(f"  {name:<11} {options}\n" for name, options in _groups().items())
+    groups = "".join(f"  {name:<{_WIDTH}} {options}\n" for name, options in _groups().items())
     sweeps = ", ".join(_options("spark_lab.sweeps", ""))
     return (
         f"{_HEAD}\nCommands\n{rows}\nGroups (GROUP=OPTION; * is the default)\n{groups}"
-        f"  {'-cn':<11} {sweeps}\n\n{_TAIL}"
+        f"  {'-cn':<{_WIDTH}} {sweeps}\n\n{_TAIL}"
     )
 
 
@@ -66,10 +72,13 @@ def plan_text(config: Config) -> str:
 def _groups() -> dict[str, str]:
     text = (files("spark_lab.conf") / "config.yaml").read_text(encoding="utf-8")
     chosen = dict(re.findall(r"(?m)^  - ([\w/]+): \[?(\w+)\]?$", text))
+    # Hydra's own way of a multirun, and what a search has besides.
+    chosen |= {"hydra/sweeper": "basic", "hydra/sweeper/sampler": "tpe"}
+    chosen["hydra/sweeper/pruner"] = "none"
     return {
         group: ", ".join(
             f"{option}*" if option == default else option
-            for option in _options("spark_lab.conf", group)
+            for option in [*_HYDRAS.get(group, ()), *_options("spark_lab.conf", group)]
         )
         for group, default in chosen.items()
     }

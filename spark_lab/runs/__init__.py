@@ -2,7 +2,7 @@
 
 from spark_lab.runs.checkpoints import complete as complete_checkpoints
 from spark_lab.runs.checkpoints import seal as seal_checkpoint
-from spark_lab.runs.folder import Run, find_runs, open_run, recording
+from spark_lab.runs.folder import Run, find_runs, is_written, open_run, recording
 from spark_lab.runs.identity import (
     arm,
     arm_of,
@@ -30,6 +30,7 @@ __all__ = [
     "find_twin",
     "folder_of",
     "identity",
+    "is_written",
     "open_run",
     "read_config",
     "read_status",

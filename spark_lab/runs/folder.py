@@ -100,6 +100,18 @@ def _open_locked(folder: Path, config: Config, overrides: list[str], lock: IO[st
     return Run(folder, config, step, False, lock)
 
 
+def is_written(folder: Path) -> bool:
+    """Whether a living process holds the run's folder."""
+    try:
+        with (folder / _LOCK).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)

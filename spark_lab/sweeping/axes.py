@@ -164,7 +164,7 @@ def _refuse_intervals(overrides: list[str], fixed: list[str], swept: list[Overri
             text,
             "an interval",
             "values one by one: this sweeper tries every combination",
-            f"{key_of(text)}=VALUE,VALUE",
+            f"{key_of(text)}=VALUE,VALUE, or hydra/sweeper=optuna, which searches it",
         )
         for text in overrides
         if text not in read

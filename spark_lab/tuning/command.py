@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from spark_lab import runs
 from spark_lab.analysis import search as searched
+from spark_lab.schema import QuestionConfig
 from spark_lab.sweeping import ending, launch, plan
 from spark_lab.sweeping import progress as sweep_progress
 from spark_lab.sweeping.plan import Plan, PlannedRun
@@ -64,7 +66,21 @@ def _example(search: Search) -> PlannedRun:
 
 
 def _as_plan(search: Search, planned: list[PlannedRun]) -> Plan:
-    return Plan(search.axes, search.name, tuple(planned))
+    return Plan(search.axes, search.name, tuple(planned), _question(search))
+
+
+def _question(search: Search) -> QuestionConfig:
+    """The file's, or what every search asks."""
+    baseline = None if search.untuned is None or not search.fresh_seeds else UNTUNED
+    asked = search.axes.question
+    if asked is not None:
+        return replace(asked, baseline=baseline)
+    return QuestionConfig(
+        asks="Has the search found something better than the untuned configuration?",
+        primary=search.settings.metrics[0],
+        baseline=baseline,
+        answer="An interval of (tuned minus untuned), on fresh seeds, that leaves out zero.",
+    )
 
 
 def _search(search: Search, study: Study, terminal: Console) -> None:

@@ -25,10 +25,12 @@ def known(config: Config) -> list[str]:
     policy.append(f"pass_at_{config.eval.samples}")
     judge = [*_JUDGE, *(_CALIBRATION if config.eval.calibration else ())]
     sets = ["fixed", *(["live"] if config.eval.live else [])]
+    scaled = [] if config.eval.test_time == "off" else ["tts/accuracy", "tts/tokens_per_question"]
     return [
         *(f"policy/{name}" for name in policy),
         *(f"{one}/judge/{name}" for one in sets for name in judge),
         *(f"{one}/reflect/{name}" for one in sets for name in _REFLECT),
+        *scaled,
         *(f"compute/{name}" for name in _COMPUTE),
     ]
 

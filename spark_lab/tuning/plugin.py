@@ -52,6 +52,7 @@ def register() -> None:
 
 def multirun(config_name: str, overrides: Sequence[str]) -> int:
     """Have Hydra run a multirun whose sweeper this is; the exit code."""
+    search.refuse_swept_settings(list(overrides))
     register()
     GlobalHydra.instance().clear()
     try:

@@ -122,6 +122,17 @@ def read(config_name: str, overrides: list[str], multirun: bool) -> Search | Non
     return _checked(config_name, node, chosen, fixed, more_fixed, swept, overrides)
 
 
+def refuse_swept_settings(overrides: list[str]) -> None:
+    """UserError where a key of Hydra's own has several values."""
+    problems = [
+        Problem(text, "several values of one of Hydra's keys", "one value", "type one of them")
+        for text in _split(overrides)[1]
+        if sweeps.is_hydra(text)
+    ]
+    if problems:
+        raise UserError(*problems)
+
+
 def _split(overrides: list[str]) -> tuple[list[str], list[str]]:
     """(single values, sweeps), each as typed."""
     parsed = {text: space.parse(text) for text in overrides}
@@ -140,18 +151,15 @@ def _checked(
 ) -> Search:
     seed_texts = [text for text in swept if sweeps.key_of(text) == "seed"]
     searched = [text for text in swept if text not in seed_texts]
-    problems = [
-        Problem(text, "several values of one of Hydra's keys", "one value", "type one of them")
-        for text in searched
-        if sweeps.is_hydra(text)
-    ]
+    problems: list[Problem] = []
     seeds = _seeds(seed_texts, problems)
     if "arms" in node:
         fix = "hydra/sweeper=basic, or a file without arms"
         problems.append(Problem("arms", "named arms", "keys to search over", fix))
     if problems:
         raise UserError(*problems)
-    found = space.read(searched, chosen.when)
+    settled = {sweeps.key_of(text): text.partition("=")[2] for text in [*more_fixed, *fixed]}
+    found = space.read(searched, chosen.when, settled)
     keys = [d.key for d in found.dimensions]
     if not keys:
         fix = "trainer.learning_rate=tag(log,interval(1e-5,1e-3)), for example"
@@ -249,6 +257,11 @@ def _fits(search: Search) -> list[Problem]:
         got = "eval.every=0: no evaluation before the end"
         fix = "eval.every=10, or hydra/sweeper/pruner=none"
         problems.append(Problem(pruner, got, "evaluations to prune at", fix))
+    at_the_end = config.eval.test_time == "final" and "tts/" in "".join(chosen.metrics)
+    if "steps" in samplers.over(chosen.pruner) and at_the_end:
+        got = f"{chosen.metrics[0]}, measured after the last step only"
+        fix = "eval.test_time=always, or hydra/sweeper/pruner=none"
+        problems.append(Problem(pruner, got, "a metric of every evaluation", fix))
     if config.force:
         fix = "name=NAME for a search of its own, or delete its folder"
         expected = "a search that goes on: force would delete trials that it has learned from"

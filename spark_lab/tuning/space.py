@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -146,10 +146,13 @@ def _said(dimension: Dimension, value: Value) -> str:
     return dimension.override(value).partition("=")[2]
 
 
-def read(overrides: Sequence[str], conditions: Sequence[str]) -> Space:
+def read(
+    overrides: Sequence[str], conditions: Sequence[str], settled: Mapping[str, str] | None = None
+) -> Space:
     """The space of swept overrides (KEY=..., in the order typed).
 
-    `conditions` are "KEY if OTHER=VALUE,VALUE". Raises UserError with everything wrong with both.
+    `conditions` are "KEY if OTHER=VALUE,VALUE"; `settled` are keys with one value, as typed, which
+    decide a condition for all trials. Raises UserError with everything wrong with the space.
     """
     problems: list[Problem] = []
     found: dict[str, Dimension] = {}
@@ -158,7 +161,7 @@ def read(overrides: Sequence[str], conditions: Sequence[str]) -> Space:
         if dimension is not None:
             found[dimension.key] = dimension
     for text in conditions:
-        _condition(text, found, problems)
+        _condition(text, found, settled or {}, problems)
     ordered = [] if problems else _ordered(found, problems)
     if problems:
         raise UserError(*problems)
@@ -235,7 +238,9 @@ def _range(key: str, typed: str, sweep: RangeSweep, problems: list[Problem]) -> 
     return Dimension(key, typed, kind, low=values[0], high=values[-1], step=step)
 
 
-def _condition(text: str, found: dict[str, Dimension], problems: list[Problem]) -> None:
+def _condition(
+    text: str, found: dict[str, Dimension], settled: Mapping[str, str], problems: list[Problem]
+) -> None:
     where = f"hydra.sweeper.when={text}"
     matched = _CONDITION.fullmatch(text.strip())
     if matched is None:
@@ -243,7 +248,9 @@ def _condition(text: str, found: dict[str, Dimension], problems: list[Problem]) 
         problems.append(Problem(where, repr(text), "KEY if OTHER=VALUE,VALUE", f"'{example}'"))
         return
     key, other, typed = matched.groups()
-    missing = [name for name in (key, other) if name not in found]
+    if key in settled:
+        return
+    missing = [name for name in (key, other) if name not in found and name not in settled]
     if missing:
         problems.extend(unknown(where, name, list(found) or ["a swept key"]) for name in missing)
         return
@@ -253,6 +260,10 @@ def _condition(text: str, found: dict[str, Dimension], problems: list[Problem]) 
         return
     single = not parsed.is_sweep_override()
     values = (typed,) if single else tuple(map(str, parsed.sweep_string_iterator()))
+    if other in settled:
+        if settled[other] not in values:
+            del found[key]
+        return
     known = found[other].grid()
     allowed = [_said(found[other], value) for value in known or ()]
     if known is None:

@@ -97,17 +97,17 @@ def _cut_torn_line(path: Path) -> None:
     with path.open("rb+") as file:
         end = size = file.seek(0, os.SEEK_END)
         tail = b""
-        while end > 0 and b"\n" not in tail:
+        while end > 0 and tail.count(b"\n") < 2:
             start = max(0, end - _BLOCK)
             file.seek(start)
             tail = file.read(end - start) + tail
             end = start
-        torn = tail.rpartition(b"\n")[2]
-        if not torn:
-            return
-        if torn[: len(_BEGINS)] != _BEGINS[: len(torn)]:
-            raise ValueError("its last line is no operation of Optuna's")
-        file.truncate(size - len(torn))
+        *whole, torn = tail.split(b"\n")
+        for line in [*whole[-1:], torn]:
+            if line[: len(_BEGINS)] != _BEGINS[: len(line)]:
+                raise ValueError(f"{line[:40]!r} is no operation of Optuna's")
+        if torn:
+            file.truncate(size - len(torn))
 
 
 class KernelLock:

@@ -6,6 +6,7 @@ to live for it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
@@ -13,6 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from spark_lab import runs
 from spark_lab.errors import UserError
 from spark_lab.sweeping.plan import PlannedRun
 from spark_lab.sweeping.worker import Outcome, run_one
@@ -20,6 +22,9 @@ from spark_lab.tracking.jsonl import read_rows
 from spark_lab.tuning import samplers
 from spark_lab.tuning.desk import Asked, Desk
 from spark_lab.tuning.search import Search
+
+# Longer than an orphan is given to close its files.
+_ORPHAN_SECONDS = 60.0
 
 
 def work(node: DictConfig, search: Search, main_process: int) -> None:
@@ -43,6 +48,7 @@ def _train(search: Search, desk: Desk, asked: Asked, main_process: int) -> bool:
         except UserError as error:
             desk.tell(asked.number, "failed", finals, str(error))
             return True
+        _wait_for_orphan(run)
         watched = "steps" in over and place == 0
         outcome = run_one(
             run.config,
@@ -55,14 +61,22 @@ def _train(search: Search, desk: Desk, asked: Asked, main_process: int) -> bool:
             return False
         finals.append(_final(run, outcome))
         if outcome.state != "done":
-            state = "pruned" if outcome.state == "pruned" else "failed"
-            desk.tell(asked.number, state, finals, outcome.error)
+            # A run that has collapsed is an answer, of the worst kind; trying again gives the same.
+            answered = outcome.state == "pruned" or "collapse" in run.status
+            desk.tell(asked.number, "pruned" if answered else "failed", finals, outcome.error)
             return True
         if _ends(search, desk, asked.number, run, finals):
             desk.tell(asked.number, "pruned", finals)
             return True
     desk.tell(asked.number, "complete", finals)
     return True
+
+
+def _wait_for_orphan(run: PlannedRun) -> None:
+    """A run whose worker was killed takes a moment to see it and let go of its folder."""
+    deadline = time.monotonic() + _ORPHAN_SECONDS
+    while runs.is_written(run.folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def _final(run: PlannedRun, outcome: Outcome) -> dict[str, float]:
