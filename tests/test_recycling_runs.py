@@ -6,7 +6,11 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from tiny_spark import Notebook, small, trainer_of
+
+from spark_lab.tracking.jsonl import write_rollouts
+from spark_lab.tracking.rollout_view import Filter, show
 
 SOURCES = {
     "on_policy": [],
@@ -104,6 +108,19 @@ def test_every_rollout_is_paid_for_and_extra_ones_are_not_trained_on(runs, name)
     assert extra == len(run.of("extra"))
     counted = sum(row.get(f"train/{o}/count", 0) for row in run.rows for o in ("solve", "reflect"))
     assert counted == sum(row["objective"] in ("solve", "reflect") for row in run.of("train"))
+
+
+def test_a_reader_is_told_which_rollouts_nothing_was_trained_on(
+    runs, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    extra = [row for row in runs["fresh"].of("extra") if row["step"] == 1]
+    folder = tmp_path / "rollouts"
+    folder.mkdir()
+    write_rollouts(folder, "train", 1, extra)
+    show(tmp_path, Filter(phase="train"), 1, Console())
+    assert f"solve · for judging only · step 1 · question {extra[0]['question']}" in (
+        capsys.readouterr().out
+    )
 
 
 def test_all_sources_train_on_the_same_questions_in_the_same_order(runs):
