@@ -21,6 +21,7 @@ from torch import nn
 from transformers import (
     DynamicCache,
     LogitsProcessor,
+    PreTrainedModel,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -70,7 +71,7 @@ def obstacle(model: Any) -> str | None:
     if inner.config.get_text_config() is not inner.config:
         return "a model that takes images"
     takes = inspect.signature(inner.forward).parameters
-    if not {"attention_mask", "position_ids"} <= set(takes) or _cache_name(model) not in takes:
+    if not {"attention_mask", "position_ids", _cache_name(type(inner))} <= set(takes):
         return "a model without attention_mask, position_ids and a cache of its own"
     return sharing_obstacle(model)
 
@@ -87,26 +88,27 @@ def exact(model: Any) -> bool:
     with torch.no_grad():
         plain = inner(input_ids=ids, attention_mask=mask, position_ids=positions).logits[:, 5:-1]
         rows = [row[2 * (i < 2) : 6] for i, row in enumerate(ids.tolist())]
-        begun = prefill(model, rows, pad=0)
+        begun = prefill(inner, rows, pad=0)
         cache, found = _repeat(begun.cache, begun.place), [begun.logits[begun.place]]
         for column in (6, 7):
             new, seen, position = ids[:, [column]], mask[:, : column + 1], positions[:, [column]]
-            found.append(_forward(model, new, seen, position, cache))
+            found.append(_forward(inner, new, seen, position, cache))
     loose = 1e-3 if plain.dtype == torch.float32 else 0.1
     return torch.allclose(torch.stack(found, 1), plain, rtol=loose, atol=loose)
 
 
 def prefill(model: Any, prompts: Sequence[Sequence[int]], pad: int) -> Prefill:
     """One pass over the distinct ones of `prompts` (token ids, none empty), padded on the left."""
+    inner = language_model(model)
     distinct = {key: index for index, key in enumerate(dict.fromkeys(map(tuple, prompts)))}
     width = max(map(len, distinct))
-    device = language_model(model).device
+    device = inner.device
     ids = torch.tensor([[pad] * (width - len(row)) + list(row) for row in distinct], device=device)
     lengths = torch.tensor([len(row) for row in distinct], device=device)
     mask = (torch.arange(width, device=device) >= width - lengths[:, None]).long()
-    cache = DynamicCache(config=language_model(model).config)
-    last_only = {"logits_to_keep": 1} if language_model(model)._supports_logits_to_keep() else {}
-    logits = _forward(model, ids, mask, _positions(mask), cache, **last_only)
+    cache = DynamicCache(config=inner.config)
+    last_only = {"logits_to_keep": 1} if inner._supports_logits_to_keep() else {}
+    logits = _forward(inner, ids, mask, _positions(mask), cache, **last_only)
     place = torch.tensor([distinct[tuple(row)] for row in prompts], device=device)
     return Prefill(place, logits, mask, cache)
 
@@ -126,7 +128,8 @@ def decode(
     Greedy without `sampling`; with it, row i's token number t is drawn by `luck[i, t]`, uniform on
     [0, 1), float64, of shape (rows, max_new_tokens). Call it where no gradients are wanted.
     """
-    begun = prefill(model, prompts, pad)
+    inner = language_model(model)
+    begun = prefill(inner, prompts, pad)
     rows, device = len(prompts), begun.logits.device
     warpers = sampling.warpers() if sampling else []
     stops = torch.tensor(list(ends), device=device)
@@ -150,7 +153,7 @@ def decode(
             going, new, mask, positions = going[stay], new[stay], mask[stay], positions[stay]
             cache.batch_select_indices(stay)
         seen = mask[:, : begun.mask.shape[1] + step + 1]
-        logits = _forward(model, new[:, None], seen, (positions + step)[:, None], cache)
+        logits = _forward(inner, new[:, None], seen, (positions + step)[:, None], cache)
     found = zip(tokens.tolist(), lengths.tolist(), strict=True)
     return [row[:length] for row, length in found]
 
@@ -187,7 +190,7 @@ def _positions(mask: torch.Tensor) -> torch.Tensor:
 
 
 def _forward(
-    model: Any,
+    inner: PreTrainedModel,
     ids: torch.Tensor,
     mask: torch.Tensor,
     positions: torch.Tensor,
@@ -195,24 +198,20 @@ def _forward(
     **settings: int,
 ) -> torch.Tensor:
     """Logits (rows, vocabulary) after the last column."""
-    output = language_model(model)(
+    output = inner(
         input_ids=ids,
         attention_mask=mask,
         position_ids=positions,
         use_cache=True,
-        **{_cache_name(model): cache},
+        **{_cache_name(type(inner)): cache},
         **settings,
     )
     return output.logits[:, -1]
 
 
-def _cache_name(model: Any) -> str:
-    """Transformers 5.24 renamed the argument."""
-    return _cache_argument(type(language_model(model)))
-
-
 @lru_cache
-def _cache_argument(kind: type) -> str:
+def _cache_name(kind: type) -> str:
+    """Transformers 5.24 renamed the argument."""
     return "cache" if "cache" in inspect.signature(kind.forward).parameters else "past_key_values"
 
 
