@@ -225,8 +225,7 @@ class _Roomy(DynamicLayer):
         self._take_room()
 
     def _take_room(self) -> None:
-        self._room_k = nn.functional.pad(self.keys, (0, 0, 0, _ROOM))
-        self._room_v = nn.functional.pad(self.values, (0, 0, 0, _ROOM))
+        self._room_k, self._room_v = _with_room(self.keys), _with_room(self.values)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
@@ -250,10 +249,18 @@ class _Roomy(DynamicLayer):
         self.keys, self.values = self._room_k[:, :, :length], self._room_v[:, :, :length]
 
 
+def _with_room(states: torch.Tensor) -> torch.Tensor:
+    rows, heads, length, width = states.shape
+    room = states.new_empty(rows, heads, length + _ROOM, width)
+    room[:, :, :length] = states
+    return room
+
+
 def _repeat(cache: DynamicCache, place: torch.Tensor) -> DynamicCache:
-    """The prompts' cache for their rows, with room to grow."""
-    cache.reorder_cache(place)
-    cache.layers = [
-        _Roomy(layer) if type(layer) is DynamicLayer else layer for layer in cache.layers
-    ]
+    """The prompts' cache for their rows, with room to grow: one layer after the other, for memory."""
+    for index, layer in enumerate(cache.layers):
+        layer.reorder_cache(place)
+        # Layers that use another one's keys and values have none.
+        if type(layer) is DynamicLayer and layer.is_initialized:
+            cache.layers[index] = _Roomy(layer)
     return cache
