@@ -200,6 +200,27 @@ def test_groups_are_in_one_micro_batch(tmp_path: Path):
     assert len(seen) == 8 and set(seen) == {1}
 
 
+def test_micro_batches_hold_groups_of_like_length_without_common_padding(tmp_path: Path):
+    trainer, _ = trainer_of(small(*MICRO, "budget.limit=3"), tmp_path)
+    seen, widths = [], []
+    compute = trainer._compute_loss
+
+    def note(model, inputs):
+        masks = inputs["prompt_mask"], inputs["completion_mask"]
+        longest = [int(mask.sum(1).max()) for mask in masks]
+        assert longest == [mask.shape[1] for mask in masks]
+        assert len(inputs["completion_ids"][0]) == longest[1]
+        widths.append(tuple(longest))
+        seen.append(int(sum(mask.sum(1) for mask in masks).max()))
+        return compute(model, inputs)
+
+    trainer._compute_loss = note
+    trainer.train()
+    windows = [seen[start : start + 4] for start in range(0, len(seen), 4)]
+    assert len(windows) == 6 and all(window == sorted(window) for window in windows)
+    assert len(set(widths)) > 6
+
+
 @pytest.mark.parametrize("way", ["cache", "packed"])
 @pytest.mark.parametrize("objective", ["schedule=alternate", "schedule=mixed"])
 def test_a_resumed_open_window_is_exact(tmp_path: Path, objective: str, way: str):
