@@ -243,7 +243,7 @@ class SparkGRPOTrainer(GRPOTrainer):
                 self._buffered_inputs = merge_copies(self._buffered_inputs)
             # A window in one piece is padded to its own longest row as it is.
             several = len(self._buffered_inputs) > 1
-            if several and (self._sharing or self._sort_micro_batches):
+            if several and (self._scoring.ways or self._sort_micro_batches):
                 per_update = self.args.gradient_accumulation_steps
                 self._buffered_inputs = sort_by_length(self._buffered_inputs, per_update)
             inputs = self._buffered_inputs[self._step % self.args.steps_per_generation]
