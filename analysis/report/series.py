@@ -96,23 +96,26 @@ def column(name: str) -> Callable[[pd.DataFrame], pd.Series | None]:
 
 
 def together(arm: Arm, metrics: Sequence[str]) -> list[np.ndarray] | None:
-    """The metrics at the evaluations that every shown seed has, each [seeds, evaluations]."""
+    """The metrics at the evaluations that every shown seed has, each [seeds, evaluations].
+
+    The last of each seed is one of them, though runs of one budget end a step or two apart.
+    """
     tables = [_complete(run, metrics) for run in arm.shown]
     tables = [table for table in tables if table is not None]
     if not tables:
         return None
-    steps = sorted(set.intersection(*(set(table.index) for table in tables)))
-    if len(steps) < 2:
+    steps = sorted(set.intersection(*(set(table.index[:-1]) for table in tables)))
+    if not steps:
         return None
-    return [
-        np.stack([table.loc[steps, one].to_numpy(float) for table in tables]) for one in metrics
-    ]
+    rows = [pd.concat([table.loc[steps], table.iloc[-1:]]) for table in tables]
+    return [np.stack([row[one].to_numpy(float) for row in rows]) for one in metrics]
 
 
 def _complete(run: RunData, metrics: Sequence[str]) -> pd.DataFrame | None:
     if not set(metrics) <= set(run.evals):
         return None
-    return run.evals.set_index("step")[list(metrics)].dropna()
+    table = run.evals.set_index("step")[list(metrics)].dropna()
+    return table if len(table) else None
 
 
 def _xy(table: pd.DataFrame, axis: str, metric: str) -> np.ndarray:
