@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from optuna import Study
 
 NAME = "study.json"
+# The arms on fresh seeds: "tuned-007" has the values of trial 7.
+TUNED, UNTUNED = "tuned", "untuned"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,16 @@ class Searched:
     @property
     def maximized(self) -> tuple[bool, ...]:
         return tuple(one == "maximize" for one in self.data["directions"])
+
+    @property
+    def conditional(self) -> bool:
+        """Whether only some trials have some keys."""
+        return any(len(trial.params) < len(self.data["keys"]) for trial in self.trials)
+
+    @property
+    def ended(self) -> int:
+        """Trials that count: finished or given up."""
+        return sum(trial.state in ("COMPLETE", "PRUNED") for trial in self.trials)
 
     @property
     def feasible(self) -> tuple[Trial, ...]:

@@ -23,6 +23,7 @@ START = 1_780_000_000.0
 SECONDS_PER_STEP = 1.2
 TOKENS_PER_STEP = 9_000
 GROUP = 8
+_LEVELS = {"solve": "policy", "pointwise": "judge", "pairwise": "pairwise", "reflect": "fix"}
 
 
 def simulate_run(
@@ -178,12 +179,12 @@ def _clock(step: int, steps: int, tokens: int) -> Row:
 
 
 def _trained(arm: str) -> list[str]:
-    return ["solve", *(name for name in arm.split("+") if name != "none")]
+    """An arm of another name (a trial, say) is plain GRPO."""
+    return ["solve", *(name for name in arm.split("+") if name in _LEVELS)]
 
 
 def _level_of(levels: Levels, objective: str) -> tuple[float, float]:
-    names = {"solve": "policy", "pointwise": "judge", "pairwise": "pairwise", "reflect": "fix"}
-    return getattr(levels, names[objective])
+    return getattr(levels, _LEVELS[objective])
 
 
 def _step_metrics(arm: str, fraction: float, levels: Levels, rng: np.random.Generator) -> Row:

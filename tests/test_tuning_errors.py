@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 from searches import SPACE, desk, search
 
+from spark_lab.analysis.search import UNTUNED
 from spark_lab.errors import UserError
 from spark_lab.plugins import OPTUNA
 from spark_lab.tuning import search as searches
@@ -187,7 +188,7 @@ def test_a_server_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_every_named_search_says_what_it_asks_and_can_be_read(name: str, tmp_path: Path) -> None:
     found = searches.read(name, [f"root={tmp_path}"], False)
     assert found is not None and found.name == name and found.settings._target_ == OPTUNA
-    assert found.axes.question is not None and found.axes.question.baseline == searches.UNTUNED
+    assert found.axes.question is not None and found.axes.question.baseline == UNTUNED
     assert found.axes.question.primary == found.settings.metrics[0]
     assert found.untuned is not None and len(found.fresh_seeds) == 5
 

@@ -7,17 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spark_lab.analysis.load import load_runs
+from spark_lab.analysis.load import RunData, load_runs
 from spark_lab.analysis.report import arms as grouping
-from spark_lab.analysis.report import record, samples, tables, test_time
+from spark_lab.analysis.report import record, samples, search, tables, test_time
 from spark_lab.analysis.report.contrasts import Verdict, contrast_arms
 from spark_lab.analysis.report.drawings import Artist, Drawing
 from spark_lab.analysis.report.measures import GLOSSARY, STARTING_MODEL
 from spark_lab.analysis.report.table import Table
+from spark_lab.analysis.search import Searched
 from spark_lab.analysis.verdicts import metric_words
 
 TAGS = ("better", "worse", "not separable", "budgets differ", "one seed", "no spread", "refused")
 TABLES = (
+    "search_worth",
+    "search_space",
+    "search_best",
     "skills",
     "own_answers",
     "compute",
@@ -61,6 +65,7 @@ class Report:
     answer: Drawing
     coevolution: list[Drawing]
     test_time: test_time.Section | None
+    searches: list[search.Section]
     health: Drawing
     samples: list[samples.Samples]
     missing: list[str]
@@ -73,15 +78,17 @@ class Report:
 
     @property
     def tables(self) -> list[Table]:
+        searched = [table for found in self.searches for table in found.tables]
         own = (self.skills, self.own_answers, self.compute, self.summaries, self.contrasts)
         scaled = (self.test_time.arms, self.test_time.strategies) if self.test_time else ()
-        found = (*own, *scaled, self.configuration, self.provenance)
+        found = (*searched, *own, *scaled, self.configuration, self.provenance)
         return [table for table in found if table is not None]
 
     @property
     def drawings(self) -> list[Drawing]:
         scaled = [self.test_time.drawing] if self.test_time else []
-        return [self.forest, *self.coevolution, *scaled, self.health]
+        searched = [drawing for found in self.searches for drawing in found.drawings]
+        return [*searched, self.forest, *self.coevolution, *scaled, self.health]
 
 
 def compose(paths: Sequence[Path], command: str, axis: str | None = None) -> Report:
@@ -90,7 +97,9 @@ def compose(paths: Sequence[Path], command: str, axis: str | None = None) -> Rep
     `axis` is the column of compute that curves are drawn over. Raises UserError without a run, or
     where a run lacks that column.
     """
-    arms = grouping.group(load_runs(paths))
+    compared, searches = search.split(load_runs(paths))
+    sections = [search.section(*found, place) for place, found in enumerate(searches)]
+    arms = grouping.group(compared)
     found = contrast_arms(arms)
     artist = Artist(arms, found, axis)
     scaled, left_out = test_time.section(arms, found.baseline)
@@ -100,7 +109,7 @@ def compose(paths: Sequence[Path], command: str, axis: str | None = None) -> Rep
         grouped[metric_words(verdict.metric)].append(verdict)
     sweeps = list(dict.fromkeys(arm.sweep for arm in arms))
     return Report(
-        title=f"{', '.join(sweeps)}: {len(arms)} arm{'s' if len(arms) > 1 else ''}",
+        title=_title(sweeps, arms, searches),
         sweeps=sweeps,
         setup=record.setup(arms),
         asked=_asked(arms, found.baseline),
@@ -116,16 +125,28 @@ def compose(paths: Sequence[Path], command: str, axis: str | None = None) -> Rep
         answer=artist.answer(),
         coevolution=artist.coevolution(),
         test_time=scaled,
+        searches=sections,
         health=artist.health(),
         samples=[samples.of_arm(arm) for arm in arms],
         missing=record.missing(arms, found, artist.problems + left_out),
         configuration=tables.configuration(arms),
         provenance=record.provenance(arms),
-        glossary=GLOSSARY,
+        glossary=GLOSSARY | (search.GLOSSARY if sections else {}),
         command=command,
         made_by=record.made_by(arms),
         limits=record.limits(arms),
     )
+
+
+def _title(
+    sweeps: Sequence[str],
+    arms: Sequence[grouping.Arm],
+    searches: Sequence[tuple[Searched, Sequence[RunData]]],
+) -> str:
+    trials = sum(len(searched.trials) for searched, _ in searches)
+    parts = [f"{trials} trial{'s' if trials > 1 else ''}"] if trials else []
+    parts.append(f"{len(arms)} arm{'s' if len(arms) > 1 else ''}")
+    return f"{', '.join(sweeps)}: {', '.join(parts)}"
 
 
 def _asked(arms: Sequence[grouping.Arm], baseline: str) -> list[Asked]:

@@ -57,7 +57,7 @@ def run(wanted: Plan, command: list[str]) -> int:
         terminal.print(f"{wanted.name}: nothing to do (force=true runs it again)", markup=False)
     report: Path | None = None
     try:
-        report = _conclude(wanted, fresh=bool(due))
+        report = conclude(wanted, fresh=bool(due))
     finally:
         complete = ending.say(wanted, errors, report, command, terminal)
     return DONE if complete else INCOMPLETE
@@ -86,7 +86,7 @@ def _train(
     }
 
 
-def _conclude(wanted: Plan, *, fresh: bool) -> Path | None:
+def conclude(wanted: Plan, *, fresh: bool) -> Path | None:
     """The report and MLflow's copy of it, unless nothing has changed since they were written."""
     if not any(run.done for run in wanted.runs):
         return None

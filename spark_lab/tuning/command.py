@@ -14,15 +14,16 @@ from rich.console import Console
 
 from spark_lab import runs
 from spark_lab.analysis import search as searched
+from spark_lab.analysis.search import TUNED, UNTUNED
 from spark_lab.schema import QuestionConfig
-from spark_lab.sweeping import ending, launch, plan
+from spark_lab.sweeping import ending, launch, plan, sweep
 from spark_lab.sweeping import progress as sweep_progress
 from spark_lab.sweeping.plan import Plan, PlannedRun
 from spark_lab.tracking import words
 from spark_lab.tuning import lines, snapshot, storage
 from spark_lab.tuning import study as studies
 from spark_lab.tuning.progress import Watch
-from spark_lab.tuning.search import TUNED, UNTUNED, Search
+from spark_lab.tuning.search import Search
 from spark_lab.tuning.worker import work
 
 if TYPE_CHECKING:
@@ -106,52 +107,32 @@ def _conclude(
 ) -> tuple[dict[str, str], Path | None]:
     """(errors by run, report). The chosen trial on fresh seeds beside the untuned configuration,
     once the search has all its trials."""
-    from spark_lab.sweeping import record
-
     chosen = found.chosen
-    ended = sum(trial.state in ("COMPLETE", "PRUNED") for trial in found.trials)
-    if chosen is None or ended < search.n_trials:
+    if chosen is None or found.ended < search.n_trials:
         return {}, None
     wanted = validation(search, chosen)
-    errors: dict[str, str] = {}
-    fresh = False
-    if wanted is not None:
-        plan.write(wanted)
-        due = [run for run in wanted.runs if not run.done]
-        fresh = bool(due)
-        errors = _validate(search, wanted, due, terminal) if due else {}
-    out = search.folder / "report"
-    report = out / "report.html"
-    if fresh or _is_older(report, search.folder / snapshot.NAME):
-        from spark_lab.analysis import report as reports
-
-        print("writing the report ...", flush=True)
-        report = reports.write([search.folder], out)
-        shown = wanted or _as_plan(
-            search, [search.trial_run(chosen.number, chosen.params, s) for s in search.seeds]
-        )
-        if wanted is None:
-            plan.write(shown)
-        for store in record.open_stores(shown)[:1]:
-            record.copy(shown.folder, store)
-    return errors, report
+    plan.write(wanted)
+    due = [run for run in wanted.runs if not run.done]
+    errors = _validate(search, wanted, due, terminal) if due else {}
+    stale = _is_older(search.folder / "report/report.html", search.folder / snapshot.NAME)
+    return errors, sweep.conclude(wanted, fresh=bool(due) or stale)
 
 
 def _is_older(report: Path, than: Path) -> bool:
     return not report.exists() or report.stat().st_mtime_ns < than.stat().st_mtime_ns
 
 
-def validation(search: Search, chosen: searched.Trial) -> Plan | None:
-    """The chosen parameters and the untuned configuration, paired by fresh seeds."""
+def validation(search: Search, chosen: searched.Trial) -> Plan:
+    """The chosen parameters and the untuned configuration, paired by fresh seeds; without fresh
+    seeds the chosen trial itself."""
     if not search.fresh_seeds:
-        return None
+        own = [search.trial_run(chosen.number, chosen.params, seed) for seed in search.seeds]
+        return _as_plan(search, own)
     arms = [(f"{TUNED}-{chosen.number:03d}", chosen.params)]
     if search.untuned is not None:
         arms.insert(0, (UNTUNED, {}))
-    return _as_plan(
-        search,
-        [search.run(arm, params, seed) for seed in search.fresh_seeds for arm, params in arms],
-    )
+    fresh = [(arm, params, seed) for seed in search.fresh_seeds for arm, params in arms]
+    return _as_plan(search, [search.run(*one) for one in fresh])
 
 
 def _validate(
@@ -183,16 +164,11 @@ def _say(
 ) -> int:
     lines.say(search, found, terminal)
     chosen = found.chosen
-    ended = sum(trial.state in ("COMPLETE", "PRUNED") for trial in found.trials)
-    wanted = validation(search, chosen) if chosen is not None and ended >= search.n_trials else None
-    if wanted is not None:
-        return DONE if ending.say(wanted, errors, report, command, terminal) else INCOMPLETE
-    if report is not None:
-        terminal.print(f"\n  report   {report}", markup=False, soft_wrap=True)
-    if ended >= search.n_trials and chosen is not None:
-        return DONE
+    if chosen is not None and found.ended >= search.n_trials:
+        complete = ending.say(validation(search, chosen), errors, report, command, terminal)
+        return DONE if complete else INCOMPLETE
     terminal.print(
-        f"\n{ended} of {search.n_trials} trials have ended ({storage.shown(search.storage)})."
+        f"\n{found.ended} of {search.n_trials} trials have ended ({storage.shown(search.storage)})."
         "\nThe same command goes on:\n  " + shlex.join(["spark-lab", *command]),
         markup=False,
         soft_wrap=True,

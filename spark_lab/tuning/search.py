@@ -24,8 +24,6 @@ from spark_lab.tuning import metrics, samplers, settings, space, storage
 from spark_lab.tuning.settings import Settings
 from spark_lab.tuning.space import Space, Value
 
-TUNED, UNTUNED = "tuned", "untuned"
-
 
 @dataclass(frozen=True)
 class Search:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_lab import runs
 from spark_lab.durable import write_text
+from spark_lab.sweeping import labels
 from spark_lab.tracking.jsonl import read_rows
 from spark_lab.tuning.desk import ERROR, EXCESS, RESULT
 from spark_lab.tuning.search import Search
@@ -43,6 +44,7 @@ def as_data(search: Search, study: Study) -> dict[str, Any]:
         "fresh_seeds": list(search.fresh_seeds),
         "directions": list(search.settings.directions),
         "keys": [d.key for d in search.space.dimensions],
+        "short": labels.short_keys([d.key for d in search.space.dimensions]),
         **identity,
         "trials": [
             _trial(trial, folders.get(trial.number, []))
