@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
 import pytest
 from searches import METRIC, SPACE, desk, finish, metrics_of, search
 
-from spark_lab.tuning import samplers
+from spark_lab.tuning import samplers, storage
 from spark_lab.tuning import study as studies
 from spark_lab.tuning.desk import OWNER, Asked
 from spark_lab.tuning.search import Search
@@ -267,7 +268,8 @@ def test_killed_at_random_moments_by_two_processes(kept: str, tmp_path: Path) ->
             time.sleep(0.02)
         time.sleep(draw.uniform(0.0, 0.2))
         for worker in workers:
-            os.killpg(worker.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may have ended by itself
+                os.killpg(worker.pid, signal.SIGKILL)
             worker.wait()
     for worker in [start(tmp_path, words) for _ in range(2)]:
         assert worker.wait(timeout=200) == 0
@@ -278,3 +280,25 @@ def test_killed_at_random_moments_by_two_processes(kept: str, tmp_path: Path) ->
     assert len(told) == len(set(told))
     params = [json.dumps(trial.params, sort_keys=True) for trial in found]
     assert len(set(params)) == 20
+
+
+def test_the_disk_is_waited_for_only_where_a_lost_line_would_hurt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from optuna.storages.journal._storage import JournalOperation
+
+    wanted = search(tmp_path, "hydra/sweeper/pruner=median", n=1)
+    one, waited, sync = desk(wanted), [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (waited.append(file), sync(file)))
+    asked = one.ask()
+    assert len(waited) == 1 + len(asked.params), "the trial and each of its parameters"
+    for rung in range(1, 10):
+        one.report(asked.number, {rung: 0.5})
+    assert len(waited) == 1 + len(asked.params)
+    one.tell(asked.number, "complete", [metrics_of(asked)])
+    assert len(waited) == 2 + len(asked.params)
+    [trial] = trials(wanted)
+    assert len(trial.intermediate_values) == 9 and trial.user_attrs["result"]
+    names = {JournalOperation(number).name for number in storage._REPEATED}
+    kinds = ("INTERMEDIATE_VALUE", "USER_ATTR", "SYSTEM_ATTR")
+    assert names == {f"SET_TRIAL_{kind}" for kind in kinds}

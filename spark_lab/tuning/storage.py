@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock, Timeout
@@ -20,6 +22,8 @@ _BLOCK = 1 << 16
 _BEGINS = b'{"op_code":'
 _SQLITE = "sqlite:///"
 _WHERE = "hydra.sweeper.storage"
+# Operations of a journal: a value on the way, an attribute of a trial (two kinds).
+_REPEATED = (7, 8, 9)
 
 
 def place(storage: str | None, folder: Path) -> str:
@@ -57,7 +61,6 @@ def open_storage(address: str) -> BaseStorage:
 
 def _open_journal(path: Path) -> BaseStorage:
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
 
     lock = KernelLock(path)
     try:
@@ -67,7 +70,7 @@ def _open_journal(path: Path) -> BaseStorage:
             _cut_torn_line(path)
         finally:
             lock.release()
-        return JournalStorage(JournalFileBackend(str(path), lock))
+        return JournalStorage(JournalFile(path, lock))
     except OSError as error:
         problem = Problem(
             str(path),
@@ -129,6 +132,36 @@ class KernelLock:
 
     def release(self) -> None:
         self._lock.release()
+
+
+class JournalFile:
+    """Optuna's journal in a file, which waits for the disk only where losing a line would hurt.
+
+    A kill loses nothing that was written; a power failure loses what the disk does not have. Values
+    reported on the way are reported again by the run that goes on, and a trial's attributes are
+    followed by a parameter or its end, for which the disk takes them all.
+    """
+
+    def __init__(self, path: Path, lock: KernelLock):
+        from optuna.storages.journal import JournalFileBackend
+
+        self._path, self._lock = path, lock
+        self._file = JournalFileBackend(str(path), lock)
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        return self._file.read_logs(log_number_from)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        if any(log["op_code"] not in _REPEATED for log in logs):
+            self._file.append_logs(logs)
+            return
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        self._lock.acquire()
+        try:
+            with self._path.open("ab") as file:
+                file.write(lines.encode())
+        finally:
+            self._lock.release()
 
 
 def _open_database(address: str) -> BaseStorage:

@@ -27,14 +27,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 
 from rich.console import Console
-from speed import commands, growth, judge, machine, memory, scoring, solve, step
+from speed import commands, growth, judge, machine, memory, scoring, search, solve, step
 from speed.measure import CLOCK, ON_GPU, Row
 from speed.scales import SCALES
 from speed.table import table
 
 SECTIONS = {
     module.__name__.partition(".")[2]: module
-    for module in (solve, scoring, judge, step, memory, growth, commands)
+    for module in (solve, scoring, judge, step, memory, growth, search, commands)
 }
 TRUTH = "truth"
 FOLDER = machine.ROOT / ".bench"
@@ -88,7 +88,7 @@ def _measure(names: list[str], given: argparse.Namespace) -> None:
 
 def _show(console: Console, name: str, found: list[Row]) -> None:
     title = SECTIONS[name].__doc__.partition("\n")[0]
-    unit = {"memory": "MiB", "commands": "wall seconds"}.get(name, CLOCK)
+    unit = {"memory": "MiB", "commands": "wall seconds", "search": "wall seconds"}.get(name, CLOCK)
     console.print(f"\n[bold]{name}[/bold]: {title}")
     console.print(table(found))
     note = f"Medians ± half the width of the middle half; {unit}."

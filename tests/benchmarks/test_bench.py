@@ -11,7 +11,7 @@ import bench
 import compare
 import pytest
 import torch
-from speed import commands, growth, judge, memory, scoring, solve
+from speed import commands, growth, judge, memory, scoring, search, solve
 from speed.measure import Row, middle
 from speed.pair import (
     GROUP,
@@ -177,3 +177,9 @@ def test_quantities_have_three_digits():
     assert middle([1.0, 2.0, 3.0, 4.0, 5.0]) == (3.0, 1.0)
     assert quantity([0.0123, 0.0123], "s") == "12.3 ± 0.0 ms"
     assert quantity([1234.0], "MiB") == "1,234 ± 0 MiB"
+
+
+def test_what_a_search_spends_on_a_trial_is_measured_in_every_storage():
+    found = search.rows(rounds=2, stored=12)
+    assert [row.name for row in found] == [f"a trial, {name}" for name in search.CASES]
+    assert all(len(row.spark) == 2 and min(row.spark) > 0 for row in found)
