@@ -253,11 +253,8 @@ def start(tmp_path: Path, words: list[str]) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", code], env=os.environ, start_new_session=True)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kept", ["journal", "sqlite"])
-def test_killed_at_random_moments_by_two_processes(kept: str, tmp_path: Path) -> None:
-    """Exactly as many trials as asked for, in order, none lost and none told twice."""
-    words = [*stored(kept, tmp_path), "hydra/sweeper/pruner=median"]
+def survive(tmp_path: Path, words: list[str]) -> None:
+    """Kill both of two processes three times, let two finish, and count the trials."""
     draw = random.Random(7)
     log = tmp_path / "log"
     for _ in range(3):
@@ -280,6 +277,13 @@ def test_killed_at_random_moments_by_two_processes(kept: str, tmp_path: Path) ->
     assert len(told) == len(set(told))
     params = [json.dumps(trial.params, sort_keys=True) for trial in found]
     assert len(set(params)) == 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", ["journal", "sqlite"])
+def test_killed_at_random_moments_by_two_processes(kept: str, tmp_path: Path) -> None:
+    """Exactly as many trials as asked for, in order, none lost and none told twice."""
+    survive(tmp_path, [*stored(kept, tmp_path), "hydra/sweeper/pruner=median"])
 
 
 def test_the_disk_is_waited_for_only_where_a_lost_line_would_hurt(

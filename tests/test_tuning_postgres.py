@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import glob
-import json
 import os
-import random
 import shutil
-import signal
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from searches import search
-from test_tuning_desk import ENDED, start, trials
+from test_tuning_desk import survive
 
 from spark_lab.errors import UserError
 from spark_lab.tuning.storage import open_storage, place
@@ -64,27 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_two_processes_share_a_search_and_are_killed(server: str, tmp_path: Path) -> None:
-    words = [f"hydra.sweeper.storage='{server}'", "hydra/sweeper/pruner=median"]
-    log, draw = tmp_path / "log", random.Random(3)
-    for _ in range(2):
-        before = log.read_text().count("begin") if log.exists() else 0
-        workers = [start(tmp_path, words) for _ in range(2)]
-        while not log.exists() or log.read_text().count("begin") < before + 2:
-            assert any(worker.poll() is None for worker in workers)
-            time.sleep(0.02)
-        time.sleep(draw.uniform(0.0, 0.3))
-        for worker in workers:
-            with suppress(ProcessLookupError):
-                os.killpg(worker.pid, signal.SIGKILL)
-            worker.wait()
-    for worker in [start(tmp_path, words) for _ in range(2)]:
-        assert worker.wait(timeout=200) == 0
-    found = trials(search(tmp_path / "runs", *words, n=20))
-    assert [trial.number for trial in found] == list(range(20))
-    assert all(trial.state in ENDED for trial in found)
-    told = [line for line in log.read_text().splitlines() if line.startswith("end")]
-    assert len(told) == len(set(told))
-    assert len({json.dumps(trial.params, sort_keys=True) for trial in found}) == 20
+    survive(tmp_path, [f"hydra.sweeper.storage='{server}'", "hydra/sweeper/pruner=median"])
 
 
 def test_a_server_that_is_not_there_is_an_error_of_the_users(server: str, tmp_path: Path) -> None:
