@@ -9,6 +9,9 @@ import pytest
 from simulated import simulate_run
 from test_report import SMALL, csv_of, page_of, rewrite, run_of, section, sweep, words
 
+from spark_lab.analysis.report.content import compose
+from spark_lab.errors import UserError
+
 
 def test_missing_seeds_and_failed_runs_are_named(tmp_path: Path) -> None:
     folder = sweep(tmp_path, arms=("none",), seeds=(0, 1, 2))
@@ -27,6 +30,13 @@ def test_an_arm_without_a_finished_run_is_in_no_verdict(tmp_path: Path) -> None:
     page = page_of(folder)
     assert "reflect vs" not in section(page, "verdicts")
     assert "reflect has no finished run" in section(page, "missing")
+
+
+def test_two_sweeps_of_one_name_are_refused(tmp_path: Path) -> None:
+    for root in ("a", "b"):
+        sweep(tmp_path / root)
+    with pytest.raises(UserError, match="two sweeps of one name"):
+        compose([tmp_path / "a", tmp_path / "b"], "spark-lab report a b")
 
 
 def test_planned_runs_that_never_began_are_named(tmp_path: Path) -> None:

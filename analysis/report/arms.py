@@ -11,6 +11,7 @@ from typing import Any
 
 from spark_lab.analysis.load import RunData
 from spark_lab.analysis.report import plan
+from spark_lab.errors import Problem, UserError
 from spark_lab.schema import QuestionConfig
 
 BASELINES = ("baseline", "none")
@@ -65,7 +66,11 @@ def group(runs: Iterable[RunData]) -> list[Arm]:
 
     Runs of one objective that differ in anything but their seed are different arms, named by what
     differs. Arms of several sweeps carry the sweep's name.
+
+    Raises UserError where two sweeps have one name, so that their arms could not be told apart.
     """
+    runs = list(runs)
+    _refuse_namesakes(runs)
     found: dict[tuple[str, str, str], list[RunData]] = {}
     for run in runs:
         config = json.dumps(_flat(run.config), sort_keys=True, default=str)
@@ -76,6 +81,17 @@ def group(runs: Iterable[RunData]) -> list[Arm]:
         for (sweep, arm, config), members in found.items()
     ]
     return sorted(_named(_with_damaged(arms)), key=_order(arms))
+
+
+def _refuse_namesakes(runs: Iterable[RunData]) -> None:
+    folders: dict[str, Path] = {}
+    for run in runs:
+        folder = run.folder.parents[1]
+        other = folders.setdefault(run.sweep, folder)
+        if other != folder:
+            fix = f"rename one of the folders, such as mv {folder} {folder}-2"
+            got = f"two sweeps of one name: {other} and {folder}"
+            raise UserError(Problem(run.sweep, got, "sweeps whose names differ", fix))
 
 
 def questions(arms: Iterable[Arm]) -> dict[str, QuestionConfig]:
