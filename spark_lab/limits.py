@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from spark_lab import answers
 from spark_lab.errors import Problem, unknown
 from spark_lab.schema import Config
 
@@ -29,7 +30,6 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "reward.self_judge.material": ("answer", "working"),
     "reward.self_judge.judge": ("current", "ema", "snapshot"),
     "schedule.kind": ("joint", "alternate", "mixed", "judge_only"),
-    "task.verifier": ("exact", "numeric", "math"),
     "model.dtype": ("auto", "float32", "bfloat16"),
     "model.attention": ("auto", "sdpa", "eager", "flash_attention_2"),
     "trainer.lr_schedule": ("constant", "linear", "cosine"),
@@ -139,6 +139,7 @@ def check(config: Config) -> list[Problem]:
         if name is not None and not re.fullmatch(r"[\w+=,-][\w.+=,-]*", name):
             fix = "letters, digits and . _ + - = only"
             problems.append(Problem(key, repr(name), "the name of one folder", fix))
+    problems += answers.check(config.task.verifier)
     uri = config.tracking.mlflow_uri
     if uri is not None and "://" not in uri:
         fix = f"tracking.mlflow_uri=sqlite:///{Path(uri).absolute()}"

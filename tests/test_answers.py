@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from spark_lab import answers
-from spark_lab.answers import symbolic
+from spark_lab.answers.helper import HELPERS
 
 ROOT = Path(__file__).resolve().parent.parent
 YES_NO, A_B = ("Yes", "No"), ("A", "B")
@@ -278,8 +278,9 @@ def test_random_text_never_raises():
 
 
 def helper_pid() -> int:
-    assert symbolic._helper._process is not None
-    return symbolic._helper._process.pid
+    pid = HELPERS["math"].pid
+    assert pid is not None
+    return pid
 
 
 def test_a_killed_comparison_leaves_the_others_right():
@@ -331,16 +332,17 @@ def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str
 def test_a_forked_process_has_its_own_helper_and_none_outlives_its_owner():
     done = run_python(
         "import os\n"
-        "from spark_lab.answers import symbolic, verify\n"
+        "from spark_lab.answers import verify\n"
+        "from spark_lab.answers.helper import HELPERS\n"
         "assert verify('math', 'a+1', '1+a')\n"
-        "parents = symbolic._helper._process.pid\n"
+        "parents = HELPERS['math'].pid\n"
         "child = os.fork()\n"
         "if child == 0:\n"
-        "    right = verify('math', 'b+1', '1+b') and symbolic._helper._process.pid != parents\n"
-        "    symbolic._helper.stop()\n"
+        "    right = verify('math', 'b+1', '1+b') and HELPERS['math'].pid != parents\n"
+        "    HELPERS['math'].stop()\n"
         "    os._exit(0 if right else 1)\n"
         "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
-        "assert verify('math', 'c+1', '1+c') and symbolic._helper._process.pid == parents\n"
+        "assert verify('math', 'c+1', '1+c') and HELPERS['math'].pid == parents\n"
         "print(parents)\n"
     )
     assert done.returncode == 0, done.stderr

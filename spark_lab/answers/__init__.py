@@ -19,11 +19,11 @@ recycles, its `math_verify_2.py` verifies):
   that ask for anything but ``\boxed{...}`` are refused (`spark_lab.prompts.check`), and only
   ``\boxed`` is read.
 - In the reference math-verify is limited by a signal that works in the main thread only. Here it
-  runs in a helper process with a budget of processor time (`answers.symbolic`).
+  runs in a helper process with a budget of processor time (`answers.helper`).
 - A box inside a thinking block (``<think>``) is no answer here; the reference reads it like any other.
 
 Completions are data: no text whatever makes a function of this package raise. (A math-verify that
-can't be imported does: UserError.) Measured on an idle 2-core virtual machine: 1 MB of braces is
+can't be imported does, and so does a verifier of the user's own that raises: UserError.) Measured on an idle 2-core virtual machine: 1 MB of braces is
 read in 0.2 s; an exact or numeric comparison takes 5 to 80 microseconds, one that needs math-verify
 typically 2 to 20 ms, and one that math-verify can't finish is ended, as wrong, after 0.4 s of
 processor time or 0.8 s of wall time.
@@ -31,17 +31,28 @@ processor time or 0.8 s of wall time.
 
 from __future__ import annotations
 
-from spark_lab.answers.equality import VERIFIERS, verify
 from spark_lab.answers.extraction import extract_boxed, read_verdict
+from spark_lab.answers.verifiers import VERIFIERS, alike, check, fingerprint, unfit, verify
 from spark_lab.records import Verdict
 
-__all__ = ["VERIFIERS", "extract_boxed", "grade_answer", "grade_verdict", "read_verdict", "verify"]
+__all__ = [
+    "VERIFIERS",
+    "alike",
+    "check",
+    "extract_boxed",
+    "fingerprint",
+    "grade_answer",
+    "grade_verdict",
+    "read_verdict",
+    "unfit",
+    "verify",
+]
 
 
-def grade_answer(kind: str, text: str, gold: str) -> Verdict:
-    """Reward 1 if the boxed answer of `text` equals `gold` by that kind of verifier, else 0."""
+def grade_answer(verifier: str, text: str, gold: str) -> Verdict:
+    """Reward 1 if the boxed answer of `text` equals `gold` by that verifier, else 0."""
     answer = extract_boxed(text)
-    return Verdict(float(verify(kind, answer, gold)), answer)
+    return Verdict(float(verify(verifier, answer, gold)), answer)
 
 
 def grade_verdict(text: str, labels: tuple[str, str], gold: str) -> Verdict:

@@ -1,41 +1,27 @@
-"""Whether an answer equals the gold answer: exact, numeric or math."""
+"""Whether an answer equals the gold answer: exact, as a number, as a choice, as an expression."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from fractions import Fraction
 
 from spark_lab.answers import symbolic
 from spark_lab.answers.extraction import unwrap, visible
-from spark_lab.answers.numbers import equal, read_number
-
-# Longer answers are wrong unread: no gold answer is that long, and reading them costs time.
-LONGEST_ANSWER = 2_000
+from spark_lab.answers.numbers import equal, read_number, within
 
 # The letter of a multiple choice: b, (b), b), "b. 97", "(b) 97", "b: the second".
 _CHOICE = re.compile(r"\(?([a-z])(?:\)|[).:]+(\s.*))?")
+# The same in more words: "the answer is b", "option (b)", "b, as 2 is even", "[b]", "b - 97".
+_CHOSEN = re.compile(
+    r"(?:(?:the |my )?(?:correct |final |best )?(?:answer|option|choice)(?: is)?:? )?[(\[]?([a-z])"
+    r"(?:[)\].:,;]+(?P<rest>\s.*)?|\s+[-\u2013\u2014]\s(?P<more>.*))?"
+)
+_LONE = re.compile(r"(?:and |or |& )?[(\[]?[a-z][)\].]*")
 
 
-def verify(kind: str, answer: str | None, gold: str) -> bool:
-    """Whether `answer` equals `gold`, in less than a second whatever the text.
-
-    - exact: the same text up to whitespace, case, text wrappers, dollar signs and a full stop; of a
-      gold answer that is one letter, "(B)", "B. 97" and "B: the second" are accepted too;
-    - numeric: the same number (see `spark_lab.answers.numbers`); both have to be one;
-    - math: exact or numeric or the same expression by math-verify (see `answers.symbolic`).
-
-    `verify(kind, gold, gold)` tells whether the verifier can read a gold answer at all. The first
-    comparison that needs math-verify also starts its helper process (about 0.7 s, once), and raises
-    UserError if that fails.
-    """
-    if answer is None or max(len(answer), len(gold)) > LONGEST_ANSWER:
-        return False
-    return _VERIFIERS[kind](answer, gold)
-
-
-def _exact(answer: str, gold: str) -> bool:
-    given, wanted = _plain(answer), _plain(gold)
+def exact(answer: str, gold: str) -> bool:
+    given, wanted = plain(answer), plain(gold)
     choice = _CHOICE.fullmatch(wanted)
     if choice is not None and choice[2] is None:
         chosen = _CHOICE.fullmatch(given)
@@ -43,18 +29,43 @@ def _exact(answer: str, gold: str) -> bool:
     return wanted != "" and given == wanted
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     text = unwrap(visible(unicodedata.normalize("NFC", text)).replace("$", ""))
     return " ".join(text.split()).removesuffix(".").strip().casefold()
 
 
-def _numeric(answer: str, gold: str) -> bool:
+def numeric(answer: str, gold: str) -> bool:
     given, wanted = read_number(answer), read_number(gold)
     return given is not None and wanted is not None and equal(given, wanted)
 
 
-def _math(answer: str, gold: str) -> bool:
-    if _exact(answer, gold):
+def close(answer: str, gold: str, tolerance: Fraction) -> bool:
+    given, wanted = read_number(answer), read_number(gold)
+    return given is not None and wanted is not None and within(given, wanted, tolerance)
+
+
+def choice(answer: str, gold: str) -> bool:
+    """`gold` is a letter, or a letter and its option's text: "B", "B. 97".
+
+    The letter decides wherever one is chosen, so "B. 98" is B; two letters ("A or B", "A, B") choose
+    neither. Without a letter the text of the right option counts, as a text or as a number.
+    """
+    wanted = _CHOICE.fullmatch(plain(gold))
+    if wanted is None:
+        return False
+    text = (wanted[2] or "").strip()
+    given = plain(answer).strip("*'\"` ").removesuffix(".")
+    chosen = _CHOSEN.fullmatch(given)
+    if chosen is None:
+        return text != "" and (given == text or numeric(given, text))
+    rest = (chosen["rest"] or chosen["more"] or "").strip()
+    if rest and rest != text and _LONE.fullmatch(rest):
+        return False
+    return chosen[1] == wanted[1]
+
+
+def math(answer: str, gold: str) -> bool:
+    if exact(answer, gold):
         return True
     given, wanted = read_number(answer), read_number(gold)
     if given is not None and wanted is not None:
@@ -62,9 +73,6 @@ def _math(answer: str, gold: str) -> bool:
     return symbolic.same(answer, gold)
 
 
-_VERIFIERS: dict[str, Callable[[str, str], bool]] = {
-    "exact": _exact,
-    "numeric": _numeric,
-    "math": _math,
-}
-VERIFIERS = tuple(_VERIFIERS)
+def regex(answer: str, gold: str) -> bool:
+    """The regular expression `gold` matches the whole answer (case counts, outer spaces don't)."""
+    return symbolic.matches(visible(answer).strip(), gold)

@@ -77,6 +77,16 @@ def equal(answer: Number, gold: Number) -> bool:
     return _close(percent, plain, Fraction(1)) or _close(percent, plain, Fraction(1, 100))
 
 
+def within(answer: Number, gold: Number, tolerance: Fraction) -> bool:
+    """Within `tolerance` times the true value, or within `tolerance` of a true 0; a percent sign as
+    in `equal`."""
+    scales = [Fraction(1)]
+    if answer.percent != gold.percent:
+        scales.append(Fraction(1, 100) if answer.percent else Fraction(100))
+    room = tolerance * (abs(gold.value) or 1)
+    return any(abs(answer.value * scale - gold.value) <= room for scale in scales)
+
+
 def _close(a: Number, b: Number, scale: Fraction) -> bool:
     x, y = a.value * scale, b.value
     if not (a.decimal or b.decimal):

@@ -23,7 +23,7 @@ def equal_answers(texts: Sequence[str | None], verifier: str) -> list[int | None
             places.append(None)
             continue
         if text not in first:
-            same = (own for other, own in first.items() if answers.verify(verifier, text, other))
+            same = (own for other, own in first.items() if answers.alike(verifier, text, other))
             first[text] = next(same, place)
         places.append(first[text])
     return places
