@@ -18,7 +18,7 @@ spark-lab: does training a model as its own judge (SPARK, arXiv 2509.22624) help
   spark-lab -m objective=none,pointwise,spark seed=0,1  one run for each combination
   spark-lab -cn objectives                              a named sweep: every choice of objectives
   spark-lab -cn tune_mix                                a named search: Optuna asks, runs answer
-  spark-lab model=local model.path=DIR task=jsonl task.jsonl.train_path=A task.jsonl.eval_path=B
+  spark-lab model=local model.path=DIR task=data task.data.train_path=A task.data.eval_path=B
 
 The same command twice costs nothing: finished runs are skipped, interrupted ones go on.
 """

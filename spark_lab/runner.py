@@ -96,10 +96,16 @@ def _record(opened: runs.Run, hopeless: Callable[[], bool] | None = None) -> Non
     config, folder = opened.config, opened.folder
     twin: Path | None = None
     with runs.recording(opened):
-        questions = build_task(config.task).fingerprint()
+        task = build_task(config.task)
+        questions = task.fingerprint()
+        _say_left_out(config, task.counts)
         weights = runs.weights_digest(Path(resolve_path(config.model.path)))
         runs.write_env(
-            folder, dataset_fingerprint=questions, model_sha256=weights, ranks=ranks.count()
+            folder,
+            dataset_fingerprint=questions,
+            dataset=task.counts,
+            model_sha256=weights,
+            ranks=ranks.count(),
         )
         fresh = opened.resume_step is None and not config.force
         if config.reuse and fresh and ranks.count() == 1:
@@ -113,6 +119,13 @@ def _record(opened: runs.Run, hopeless: Callable[[], bool] | None = None) -> Non
             runs.adopt(twin, folder)
     if twin is not None:
         _say_adopted(opened, twin)
+
+
+def _say_left_out(config: Config, counts: dict[str, int]) -> None:
+    """What of a data set is not asked, or twice: it changes what the numbers are about."""
+    notes = [f"{count} {name}" for name, count in counts.items() if name not in ("train", "eval")]
+    if notes and config.tracking.console != "off":
+        print(f"of the questions: {', '.join(notes)}")
 
 
 def _say_adopted(opened: runs.Run, twin: Path) -> None:

@@ -110,19 +110,30 @@ class ChainSumsConfig:
 
 
 @dataclass
-class JsonlConfig:
+class DataConfig:
     train_path: str
-    eval_path: str
+    eval_path: Optional[str]
+    train_split: str
+    eval_split: str
+    subset: Optional[str]
+    revision: Optional[str]
     question_field: str
+    question_form: str
+    instruction: Optional[str]
     answer_field: str
+    answer_form: str
+    choices_field: Optional[str]
+    train_size: Optional[int]
     eval_size: Optional[int]
+    on_bad_row: str
+    on_overlap: str
 
 
 @dataclass
 class TaskConfig:
     verifier: str
     chain_sums: Optional[ChainSumsConfig] = None
-    jsonl: Optional[JsonlConfig] = None
+    data: Optional[DataConfig] = None
 
 
 @dataclass

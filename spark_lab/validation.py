@@ -21,7 +21,8 @@ def check(config: Config) -> list[Problem]:
         problems += reward_rules.check(config, list(compatibility.active(config.objective)))
         problems += _check_batches(config)
     problems += trl_fields.check(config.trainer.grpo)
-    problems += tasks.check_task(config.task)
+    if not any(problem.where.startswith("task") for problem in problems):
+        problems += tasks.check_task(config.task)
     problems += _check_model(config)
     problems += _check_templates(config)
     return problems

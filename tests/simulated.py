@@ -113,7 +113,7 @@ def _config(
         },
         "recycle": {"source": "on_policy", "label_balance": "none", "take": "fifo"},
         "schedule": {"kind": "joint", "fraction": 0.5},
-        "task": {"verifier": "exact", "chain_sums": {"eval_size": questions}, "jsonl": None},
+        "task": {"verifier": "exact", "chain_sums": {"eval_size": questions}, "data": None},
         "model": {"path": "builtin:tiny", "lora": None},
         "trainer": {
             "prompts_per_window": 16,

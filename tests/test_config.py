@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from known_data import overrides
 
 from spark_lab import runs
 from spark_lab.answers import VERIFIERS
@@ -46,13 +47,6 @@ def options() -> list[str]:
         for folder in folders
         for file in folder.glob("*.yaml")
     )
-
-
-@pytest.fixture
-def questions(tmp_path: Path) -> list[str]:
-    for name, text in (("train", "1+1"), ("eval", "2+2")):
-        (tmp_path / f"{name}.jsonl").write_text(f'{{"question": "{text}", "answer": 2}}\n')
-    return [f"task.jsonl.{name}_path={tmp_path / name}.jsonl" for name in ("train", "eval")]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONF.parent)))
@@ -110,9 +104,10 @@ def schema_keys(section: type, prefix: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("option", options())
-def test_every_option_composes(option: str, questions: list[str]) -> None:
-    extra = questions if option == "task=jsonl" else NEEDS.get(option, [])
-    assert isinstance(compose([option, *extra]), Config)
+def test_every_option_composes(option: str, tmp_path: Path) -> None:
+    group, _, name = option.partition("=")
+    files = overrides(name, tmp_path) if group == "task" else [option]
+    assert isinstance(compose([*files, *NEEDS.get(option, [])]), Config)
 
 
 def test_objectives_combine_in_any_order() -> None:

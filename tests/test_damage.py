@@ -40,17 +40,15 @@ def test_task_file(name: str, refused: Refused, tmp_path: Path) -> None:
     train.write_text(text)
     held_out.write_text('{"question": "3+3", "answer": 6}\n')
     message = refused(
-        "task=jsonl", f"task.jsonl.train_path={train}", f"task.jsonl.eval_path={held_out}"
+        "task=data", f"task.data.train_path={train}", f"task.data.eval_path={held_out}"
     )
     assert said in message and "train.jsonl" in message
 
 
 def test_task_file_that_is_not_there(refused: Refused, tmp_path: Path) -> None:
     absent = tmp_path / "absent.jsonl"
-    said = refused(
-        "task=jsonl", f"task.jsonl.train_path={absent}", f"task.jsonl.eval_path={absent}"
-    )
-    assert "task.jsonl.train_path" in said and "task.jsonl.eval_path" in said
+    said = refused("task=data", f"task.data.train_path={absent}", f"task.data.eval_path={absent}")
+    assert "task.data.train_path" in said and "task.data.eval_path" in said
 
 
 def without_weights(folder: Path) -> None:

@@ -83,7 +83,7 @@ COMMAND_LINES = {
         ["+trainer.grpo.detla=4"],
         "did you mean +trainer.grpo.delta?",
     ),
-    "two tasks": (["+task.jsonl.train_path=a"], "task"),
+    "two tasks": (["+task.data.train_path=a"], "task"),
     "too few questions": (["task.chain_sums.train_size=4"], "train_size=16 or more"),
     "terms upside down": (["task.chain_sums.min_terms=6"], "terms"),
     "completions longer than the context": (

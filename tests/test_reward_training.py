@@ -99,8 +99,8 @@ def jsonl(folder: Path, poisoned: set[int]) -> list[str]:
     ]
     (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "eval.jsonl").write_text('{"question": "9+9", "answer": "18"}\n')
-    paths = [f"task.jsonl.{name}_path={folder}/{name}.jsonl" for name in ("train", "eval")]
-    return ["task=jsonl", *paths]
+    paths = [f"task.data.{name}_path={folder}/{name}.jsonl" for name in ("train", "eval")]
+    return ["task=data", *paths]
 
 
 @pytest.mark.parametrize("kind", ["pointwise", "pairwise"])

@@ -157,6 +157,9 @@ def _task(config: dict[str, Any]) -> str | None:
         for key, value in config.items()
         if key.startswith("task.") and key.count(".") == 2 and value is not None
     }
+    path = config.get("task.data.train_path")
+    if path is not None:
+        return f"the questions of {Path(str(path)).name}"
     return " and ".join(sorted(slots)).replace("_", " ") or None
 
 

@@ -23,7 +23,7 @@ on held-out questions, each with a 95 % interval over the questions. The same co
 
   spark-lab eval run=spark/seed0 eval.test_time_samples=16
   spark-lab eval run=spark/seed0 task.chain_sums.max_terms=6
-  spark-lab eval model.path=DIR task=jsonl task.jsonl.train_path=A task.jsonl.eval_path=B
+  spark-lab eval model.path=DIR task=data task.data.train_path=A task.data.eval_path=B
 
 Results: RUN/evals/ or ROOT/evals/, with result.json and every rollout (spark-lab rollouts FOLDER).
 """

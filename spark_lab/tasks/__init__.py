@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from spark_lab.errors import Problem, UserError
-from spark_lab.records import Question
 from spark_lab.schema import TaskConfig
-from spark_lab.tasks import chain_sums, jsonl
+from spark_lab.tasks import chain_sums, data
+from spark_lab.tasks.task import Task
 
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """Training and held-out questions, without a text in common, and how answers are compared."""
-
-    train: Sequence[Question]
-    eval: Sequence[Question]
-    verifier: str
-
-    def fingerprint(self) -> str:
-        """12 hex digits that change with any question, any answer, their order, or the verifier."""
-        splits = [[[q.text, q.answer] for q in split] for split in (self.train, self.eval)]
-        text = json.dumps([self.verifier, *splits])
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-Split = tuple[list[Question], list[Question]]
+__all__ = ["TASKS", "Task", "build_task", "check_task"]
 
 # The slot's name in the configuration, how to load it, and how to check it before anything else.
-TASKS: dict[str, tuple[Callable[..., Split], Callable[..., list[Problem]]]] = {
+# Both are given the slot's section and task.verifier.
+TASKS: dict[str, tuple[Callable[..., Task], Callable[..., list[Problem]]]] = {
     "chain_sums": (chain_sums.load, chain_sums.check),
-    "jsonl": (jsonl.load, jsonl.check),
+    "data": (data.load, data.check),
 }
 
 
@@ -43,8 +25,7 @@ def build_task(config: TaskConfig) -> Task:
     if len(slots) != 1:
         raise UserError(*check_task(config))
     load, _ = TASKS[slots[0]]
-    train, held_out = load(getattr(config, slots[0]))
-    return Task(train, held_out, config.verifier)
+    return load(getattr(config, slots[0]), config.verifier)
 
 
 def check_task(config: TaskConfig) -> list[Problem]:
@@ -54,7 +35,7 @@ def check_task(config: TaskConfig) -> list[Problem]:
         got = ", ".join(slots) or "none"
         return [Problem("task", got, "exactly one of " + ", ".join(TASKS), "task=chain_sums")]
     _, check = TASKS[slots[0]]
-    return check(getattr(config, slots[0]))
+    return check(getattr(config, slots[0]), config.verifier)
 
 
 def _slots(config: TaskConfig) -> list[str]:

@@ -7,16 +7,17 @@ import random
 from spark_lab.errors import Problem, UserError
 from spark_lab.records import Question
 from spark_lab.schema import ChainSumsConfig
+from spark_lab.tasks.task import Task
 
 DIGITS = 9
 FEWEST_TERMS = 2
 
 
-def load(config: ChainSumsConfig) -> tuple[list[Question], list[Question]]:
+def load(config: ChainSumsConfig, verifier: str) -> Task:
     """Distinct questions drawn with the task's own seed; the held-out ones come first, so that
     another `train_size` leaves them unchanged. The number of terms is drawn evenly; once most of
     the short sums are used up, longer ones take their place."""
-    problems = check(config)
+    problems = check(config, verifier)
     if problems:
         raise UserError(*problems)
     rng = random.Random(config.seed)
@@ -25,7 +26,8 @@ def load(config: ChainSumsConfig) -> tuple[list[Question], list[Question]]:
         terms = rng.randint(config.min_terms, config.max_terms)
         texts.setdefault("+".join(str(rng.randint(1, DIGITS)) for _ in range(terms)))
     drawn = list(texts)
-    return _questions(drawn[config.eval_size :]), _questions(drawn[: config.eval_size])
+    held_out, train = drawn[: config.eval_size], drawn[config.eval_size :]
+    return Task(_questions(train), _questions(held_out), verifier)
 
 
 def _questions(texts: list[str]) -> list[Question]:
@@ -35,7 +37,7 @@ def _questions(texts: list[str]) -> list[Question]:
     ]
 
 
-def check(config: ChainSumsConfig) -> list[Problem]:
+def check(config: ChainSumsConfig, verifier: str) -> list[Problem]:
     problems = [
         Problem(f"task.chain_sums.{name}", str(value), f"at least {least}", f"give {least} or more")
         for name, value, least in (

@@ -26,6 +26,7 @@ KEY_SETTINGS = (
     "model.path",
     "model.lora.rank",
     "task.verifier",
+    "task.data.train_path",
     "trainer.learning_rate",
     "trainer.prompts_per_window",
     "trainer.group_size",
