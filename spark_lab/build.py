@@ -55,7 +55,7 @@ def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOT
         torch.set_num_threads(config.trainer.threads)
     model, tokenizer = load_model(config.model)
     task = build_task(config.task)
-    objectives = build_objectives(config.objective, config.task.verifier)
+    objectives = build_objectives(config.objective, task.verifier)
     size = config.trainer.prompts_per_window
     schedule = Schedule(config.schedule, config.recycle, size, active=bool(objectives))
     meter = ComputeMeter()
@@ -117,7 +117,7 @@ def _build_loop(
     check_enough(labels, config, recycles=bool(objectives))
     return SparkLoop(
         task.train,
-        Solve(config.model.templates, config.task.verifier),
+        Solve(config.model.templates, task.verifier),
         objectives,
         labels=labels,
         self_judge=judge and SelfJudge(judge, seed=config.seed, fits=fits),

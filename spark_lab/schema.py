@@ -130,10 +130,20 @@ class DataConfig:
 
 
 @dataclass
+class ReasoningGymConfig:
+    generator: str
+    settings: dict[str, Any]
+    train_size: int
+    eval_size: int
+    seed: int
+
+
+@dataclass
 class TaskConfig:
     verifier: str
     chain_sums: Optional[ChainSumsConfig] = None
     data: Optional[DataConfig] = None
+    reasoning_gym: Optional[ReasoningGymConfig] = None
 
 
 @dataclass

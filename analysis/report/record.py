@@ -160,6 +160,9 @@ def _task(config: dict[str, Any]) -> str | None:
     path = config.get("task.data.train_path")
     if path is not None:
         return f"the questions of {Path(str(path)).name}"
+    generator = config.get("task.reasoning_gym.generator")
+    if generator is not None:
+        return f"{generator} of reasoning-gym"
     return " and ".join(sorted(slots)).replace("_", " ") or None
 
 

@@ -80,6 +80,7 @@ class Helper:
         # -P: the script's own folder must not shadow packages. A new session: Ctrl-C isn't for it.
         process = self._process = subprocess.Popen(
             [sys.executable, "-P", str(server), self._kind],
+            env={**os.environ, "PYTHONHASHSEED": "0"},  # generators that draw from sets need it
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

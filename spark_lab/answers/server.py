@@ -113,17 +113,18 @@ _READ_LITERALS = (
     "algorithmic.binary_matrix",
     "games.n_queens",
 )
-# These hand it to sympy's parse_expr, which evaluates Python too: formulas only.
-_READ_FORMULAS = {
-    "countdown",
-    "puzzle24",
-    "simple_integration",
-    "intermediate_integration",
-    "polynomial_multiplication",
-}
+# These hand it to sympy's parse_expr, which evaluates Python too: sums and formulas only.
+_SUM = re.compile(r"(?:[-0-9.+/()=\s]|(?<!\*)\*(?!\*))*")
 _FORMULA = re.compile(
     r"(?:[-0-9.+*/(),=\s]|(?<![\w.])(?:a?(?:sin|cos|tan)h?|exp|log|ln|sqrt|pi|[A-Za-z])(?![\w.]))*"
 )
+_READ = {
+    "countdown": _SUM,
+    "puzzle24": _SUM,
+    "simple_integration": _FORMULA,
+    "intermediate_integration": _FORMULA,
+    "polynomial_multiplication": _FORMULA,
+}
 
 
 def _reasoning_gym() -> Compare:
@@ -143,8 +144,8 @@ def _reasoning_gym() -> Compare:
         return dataset(generator)[number]
 
     def scored(answer: str, generator: str, number: str) -> bool:
-        name = json.loads(generator)["name"]
-        if name in _READ_FORMULAS and not _FORMULA.fullmatch(answer):
+        allowed = _READ.get(json.loads(generator)["name"])
+        if allowed is not None and not allowed.fullmatch(answer):
             return False
         question = entry(generator, int(number))
         return bool(dataset(generator).score_answer(answer, question) >= 1.0)

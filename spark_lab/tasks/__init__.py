@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from spark_lab.errors import Problem, UserError
 from spark_lab.schema import TaskConfig
-from spark_lab.tasks import chain_sums, data
+from spark_lab.tasks import chain_sums, data, reasoning_gym
 from spark_lab.tasks.task import Task
 
 __all__ = ["TASKS", "Task", "build_task", "check_task"]
@@ -16,6 +16,7 @@ __all__ = ["TASKS", "Task", "build_task", "check_task"]
 TASKS: dict[str, tuple[Callable[..., Task], Callable[..., list[Problem]]]] = {
     "chain_sums": (chain_sums.load, chain_sums.check),
     "data": (data.load, data.check),
+    "reasoning_gym": (reasoning_gym.load, reasoning_gym.check),
 }
 
 
@@ -34,6 +35,11 @@ def check_task(config: TaskConfig) -> list[Problem]:
     if len(slots) != 1:
         got = ", ".join(slots) or "none"
         return [Problem("task", got, "exactly one of " + ", ".join(TASKS), "task=chain_sums")]
+    scored = "reasoning_gym"  # its questions and its scorers go with one another only
+    if (config.verifier == scored) != (slots[0] == scored):
+        own = scored if slots[0] == scored else "any but reasoning_gym"
+        fix = f"leave task.verifier as task={slots[0]} has it"
+        return [Problem("task.verifier", config.verifier, f"{own} for {slots[0]}", fix)]
     _, check = TASKS[slots[0]]
     return check(getattr(config, slots[0]), config.verifier)
 

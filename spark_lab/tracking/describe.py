@@ -27,6 +27,7 @@ KEY_SETTINGS = (
     "model.lora.rank",
     "task.verifier",
     "task.data.train_path",
+    "task.reasoning_gym.generator",
     "trainer.learning_rate",
     "trainer.prompts_per_window",
     "trainer.group_size",
