@@ -60,7 +60,10 @@ def test_an_entry_says_what_was_asked_found_and_how_to_repeat_it(
     # Of two or three seeds an interval may reach beyond what a share can differ by.
     assert "95 % interval \N{MINUS SIGN}100.0 to" in verdict
     assert "n = 3 seeds" in verdict and "12 steps" in verdict
-    assert "policy accuracy" not in text, "only what answers the question"
+    assert not any("policy accuracy" in line for line in text.splitlines() if line.startswith("- "))
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    assert [row[0] for row in rows] == ["| arm", "| starting model", "| reflect", "| none"]
+    assert all(len(row) == len(rows[0]) for row in rows), "what every arm can do in the end"
     assert "- arms and seeds: 2 arms, seeds 0, 1, 2" in text
     assert "- budget of a run: 12 steps" in text and "24 held-out questions" in text
     assert "    spark-lab -cn leave_one_out 'objective=[none,reflect]'\n" in text
@@ -70,8 +73,9 @@ def test_an_entry_says_what_was_asked_found_and_how_to_repeat_it(
     assert figure == "results/s.svg"
     assert "<svg" in (tmp_path / figure).read_text()
     assert (tmp_path / "results/s.png").read_bytes().startswith(b"\x89PNG")
-    for caption in re.findall(r"^\*(.*)\*$", text, re.MULTILINE)[-1:]:
-        assert "n = 3 paired seeds" in caption and "95 % interval" in caption
+    drawn, tabled = re.findall(r"^\*([^*]+)\*$", text, re.MULTILINE)
+    assert "n = 3 paired seeds" in drawn and "95 % interval" in drawn
+    assert "95 % interval" in tabled and "per cent" in tabled
 
 
 def test_the_same_results_give_the_same_bytes_and_other_text_stays(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from spark_lab.analysis import style
 from spark_lab.analysis.report.content import Report
-from spark_lab.analysis.report.table import markdown
+from spark_lab.analysis.report.table import as_markdown, markdown
 from spark_lab.durable import write_text
 from spark_lab.errors import Problem, UserError
 
@@ -54,6 +54,7 @@ def entry(report: Report, command: str) -> Entry:
     lines = [f"**{one.tag}** {markdown(one.line)}" for one in verdicts]
     parts.append(_listed(lines or [f"No verdict: {markdown(asked.primary)} was not compared."]))
     parts.append(f"Settled by: {markdown(asked.answer)}")
+    parts.append(f"{as_markdown(report.skills)}\n*{markdown(report.skills.caption)}*")
     facts = dict(report.setup)
     parts.append(_listed([f"{name}: {markdown(facts[name])}" for name in _FACTS if name in facts]))
     if report.missing:
