@@ -68,6 +68,19 @@ def test_a_run_of_another_sweep_is_taken_over(
     assert runs.open_run(config, []).done
 
 
+def test_one_that_was_taken_over_is_taken_over_again(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    committed(monkeypatch)
+    source = runs.folder_of(of(finished, "one"))
+    copy = run(of(finished, "a_copy"))
+    capsys.readouterr()
+    folder = run(of(finished, "later"))
+    assert f"taken over from {copy.parent}" in capsys.readouterr().out.replace("\n", "")
+    assert env(folder)["taken_over_from"] == str(source.relative_to(finished))
+    assert runs.read_status(folder)["final"] == runs.read_status(source)["final"]
+
+
 @pytest.mark.parametrize("override", ["reuse=false", "force=true"])
 def test_nothing_is_taken_over_where_it_is_not_wanted(
     finished: Path, monkeypatch: pytest.MonkeyPatch, override: str

@@ -55,7 +55,9 @@ def adopt(twin: Path, folder: Path) -> None:
             shutil.copytree(path, folder / path.name, copy_function=_link, dirs_exist_ok=True)
         else:
             write_text(folder / path.name, path.read_text(encoding="utf-8"))
-    write_env(folder, **read_env(twin), taken_over_from=os.path.relpath(twin, folder.parents[2]))
+    # A twin that was taken over itself says where it was made.
+    made_at = {"taken_over_from": os.path.relpath(twin, folder.parents[2])}
+    write_env(folder, **made_at | read_env(twin))
     status = read_status(twin)
     write_status(folder, **{key: status[key] for key in _RESULTS if key in status})
 
