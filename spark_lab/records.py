@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class Picture(Protocol):
+    """A reference to an image: cheap to hold and to pickle, opened only when a window needs it.
+
+    Equal ones, which have equal hashes, show the same.
+    """
+
+    def load(self) -> Image.Image:
+        """The image in RGB. Raises UserError where it can't be opened any more."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hexadecimal digits that change with the image's content, found without decoding it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model is asked: a text, after the images that it is about."""
+
+    text: str
+    images: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """A question with a verifiable answer, or None where the learner may not know it.
 
-    `index` is its row in the task's split.
+    `index` is its row in the task's split. `images` come before the text. What is recycled from its
+    rollouts holds none: it finds them by the index.
     """
 
     index: int
     text: str
     answer: str | None
+    images: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

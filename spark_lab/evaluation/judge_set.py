@@ -5,8 +5,8 @@ after, so its judge metrics compare over time and between arms. A live set is ma
 the current model's own answers at every evaluation.
 
 File: one JSON object a line. The first says how many questions follow, each of the others holds a
-question ("index", "text", "answer") and its "right" and "wrong" solution ({"text", "answer"}, or null
-where there is none).
+question ("index", "text", "answer", and "images" by their fingerprints where it has any) and its
+"right" and "wrong" solution ({"text", "answer"}, or null where there is none).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def write(path: Path, entries: Sequence[JudgeEntry]) -> None:
     """Replaces the file in one move, so that it exists whole or not at all."""
     rows: list[dict[str, Any]] = [{"format": _FORMAT, "questions": len(entries)}]
     rows += [
-        asdict(entry.question) | {"right": _solution(entry.right), "wrong": _solution(entry.wrong)}
+        _asked(entry.question) | {"right": _solution(entry.right), "wrong": _solution(entry.wrong)}
         for entry in entries
     ]
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -56,6 +56,12 @@ def write(path: Path, entries: Sequence[JudgeEntry]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
+
+
+def _asked(question: Question) -> dict[str, Any]:
+    asked = {"index": question.index, "text": question.text, "answer": question.answer}
+    images = [picture.fingerprint for picture in question.images]
+    return asked | {"images": images} if images else asked
 
 
 def _solution(rollout: Rollout | None) -> dict[str, str | None] | None:
@@ -99,9 +105,10 @@ def _parse(line: str) -> Any:
 
 def _entry(row: Any, question: Question) -> JudgeEntry | tuple[str, str]:
     """The entry, or what was got and what was expected."""
-    if not isinstance(row, dict) or set(row) != {*asdict(question), "right", "wrong"}:
-        return "not an entry", "a JSON object with index, text, answer, right and wrong"
-    if any(row[key] != value for key, value in asdict(question).items()):
+    asked = _asked(question)
+    if not isinstance(row, dict) or set(row) != {*asked, "right", "wrong"}:
+        return "not an entry", f"a JSON object with {', '.join(asked)}, right and wrong"
+    if any(row[key] != value for key, value in asked.items()):
         return f"question {row['text']!r}", f"question {question.text!r} of the task"
     solutions = [row["right"], row["wrong"]]
     if not all(solution is None or _is_solution(solution) for solution in solutions):

@@ -25,7 +25,12 @@ class Task:
     counts: dict[str, int] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
-        """12 hex digits that change with any question, any answer, their order, or the verifier."""
-        splits = [[[q.text, q.answer] for q in split] for split in (self.train, self.eval)]
+        """12 hex digits that change with any question, image, answer, their order, or the verifier."""
+        splits = [[_told(question) for question in split] for split in (self.train, self.eval)]
         text = json.dumps([answers.fingerprint(self.verifier), *splits])
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _told(question: Question) -> list[str | None]:
+    images = [picture.fingerprint for picture in question.images]
+    return [question.text, question.answer, *images]
