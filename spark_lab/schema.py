@@ -123,6 +123,8 @@ class DataConfig:
     answer_field: str
     answer_form: str
     choices_field: Optional[str]
+    images_field: Optional[str]
+    images_root: Optional[str]
     train_size: Optional[int]
     eval_size: Optional[int]
     on_bad_row: str

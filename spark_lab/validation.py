@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spark_lab import compatibility, limits, prompts, tasks, trl_fields
 from spark_lab.errors import Problem
+from spark_lab.models.folder import sees_images, text_alone
 from spark_lab.models.load import check_model_path, resolve_path
 from spark_lab.rewards import rules as reward_rules
 from spark_lab.schema import Config
@@ -24,6 +25,8 @@ def check(config: Config) -> list[Problem]:
     if not any(problem.where.startswith("task") for problem in problems):
         problems += tasks.check_task(config.task)
     problems += _check_model(config)
+    if not any(problem.where.startswith(("task", "model")) for problem in problems):
+        problems += _check_images(config)
     problems += _check_templates(config)
     return problems
 
@@ -102,6 +105,15 @@ def _check_context(config: Config) -> list[Problem]:
             f"trainer.max_completion_length={context // 2} or less",
         )
     ]
+
+
+def _check_images(config: Config) -> list[Problem]:
+    folder = Path(resolve_path(config.model.path))
+    # What a hub name stands for is known once it is loaded.
+    if not folder.is_dir() or sees_images(folder):
+        return []
+    count = tasks.pictured(config.task)
+    return [text_alone(config.model.path, count)] if count else []
 
 
 def _check_templates(config: Config) -> list[Problem]:

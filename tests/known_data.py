@@ -48,6 +48,16 @@ SPARK_IMAGE = {
     "answer": "B",
 }  # fmt: skip
 
+VIRL39K = [
+    {"question": f"What is ${n} + {n}$?", "answer": rf"\boxed{{{2 * n}}}", "PassRate_32BTrained": 0.5,
+     "PassRate_7BBase": 0.25, "category": "Math", "source": "DeepScaleR", "qid": f"d-{n}", "image": []}
+    for n in range(1, 6)
+]  # fmt: skip
+VIRL_IMAGE = {
+    "question": "<image>Which is longer, AB or BC?", "answer": r"\boxed{AB}", "PassRate_32BTrained": 1.0,
+    "PassRate_7BBase": 0.0, "category": "Geometry", "source": "Processed", "qid": "p-0", "image": ["images/1.png"],
+}  # fmt: skip
+
 
 def jsonl(path: Path, *rows: object) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,5 +98,8 @@ def overrides(option: str, folder: Path) -> list[str]:
     elif option == "spark_data":
         file = folder / "infer_data.json"
         file.write_text(json.dumps(SPARK_DATA))
+        return [f"task={option}", f"task.data.train_path={file}", "task.data.eval_size=2"]
+    elif option == "virl39k":
+        file = parquet_file(folder / "39Krelease.parquet", VIRL39K)
         return [f"task={option}", f"task.data.train_path={file}", "task.data.eval_size=2"]
     return [f"task={option}", *(f"task.data.{name}_path={path}" for name, path in paths.items())]

@@ -62,9 +62,9 @@ FILES: dict[str, tuple[str, bytes, list[str], str]] = {
     "no messages": ("jsonl", GOOD, ["task.data.question_form=chat"], "messages with role and content"),
     "an image": (
         "jsonl", json.dumps(SPARK_IMAGE).encode(),
-        ["task.data.question_field=message", "task.data.question_form=chat"], "sees no images"),
+        ["task.data.question_field=message", "task.data.question_form=chat"], "task.data.images_field=message"),
     "a path of an image": (
-        "jsonl", b'{"question": "1", "answer": 1, "image_path": "a.png"}', [], "sees no images"),
+        "jsonl", b'{"question": "1", "answer": 1, "image_path": "a.png"}', [], "task.data.images_field=image_path"),
     "lines named as a list": ("json", GOOD + GOOD, [], "name it .jsonl"),
     "a list of numbers": ("json", b"[1, 2]", [], "row 1"),
     "half a list": ("json", b'[{"question": "1", "answer": 1}', [], "no JSON"),

@@ -173,7 +173,7 @@ def test_bad_rows_can_be_skipped_and_are_counted(tmp_path: Path) -> None:
     file = tmp_path / "data.json"
     file.write_text(json.dumps([SPARK_IMAGE, *SPARK_DATA, {"message": "none"}, SPARK_DATA[0]]))
     settings = ["task=spark_data", f"task.data.train_path={file}", "task.data.eval_size=1"]
-    with pytest.raises(UserError, match="a question with image"):
+    with pytest.raises(UserError, match="No such file"):
         compose(settings)
     task = build_task(compose([*settings, "task.data.on_bad_row=skip"]).task)
     assert task.counts["train rows skipped"] == 2

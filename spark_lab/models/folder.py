@@ -32,6 +32,21 @@ def check_folder(folder: Path) -> list[Problem]:
     return [problem for problem in found if problem is not None]
 
 
+def sees_images(folder: Path) -> bool:
+    """Whether the model's config.json, which `check_folder` has passed, tells of a vision tower."""
+    return "vision_config" in json.loads((folder / "config.json").read_bytes())
+
+
+def text_alone(path: str, count: int) -> Problem:
+    """A model of text alone is asked `count` questions with images."""
+    got = f"{path}, a model of text alone, for {count} questions with images"
+    fix = (
+        "a model that sees images, or task.data.images_field=null task.data.on_bad_row=skip to leave"
+        " these questions out"
+    )
+    return Problem("model.path", got, "a model that sees images", fix)
+
+
 def _check_json(file: Path, fix: str) -> Problem | None:
     try:
         content = json.loads(file.read_bytes())

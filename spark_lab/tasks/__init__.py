@@ -9,7 +9,7 @@ from spark_lab.schema import TaskConfig
 from spark_lab.tasks import chain_sums, data, reasoning_gym
 from spark_lab.tasks.task import Task
 
-__all__ = ["TASKS", "Task", "build_task", "check_task"]
+__all__ = ["TASKS", "Task", "build_task", "check_task", "pictured"]
 
 # The slot's name in the configuration, how to load it, and how to check it before anything else.
 # Both are given the slot's section and task.verifier.
@@ -42,6 +42,14 @@ def check_task(config: TaskConfig) -> list[Problem]:
         return [Problem("task.verifier", config.verifier, f"{own} for {slots[0]}", fix)]
     _, check = TASKS[slots[0]]
     return check(getattr(config, slots[0]), config.verifier)
+
+
+def pictured(config: TaskConfig) -> int:
+    """How many questions of a task that `check_task` passes have images."""
+    if config.data is None or config.data.images_field is None:
+        return 0
+    task = build_task(config)
+    return sum(bool(question.images) for question in (*task.train, *task.eval))
 
 
 def _slots(config: TaskConfig) -> list[str]:

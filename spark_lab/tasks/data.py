@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import astuple, replace
 from functools import lru_cache
+from pathlib import Path
 
 from spark_lab.errors import Problem, UserError
 from spark_lab.records import Question
@@ -41,10 +42,19 @@ def check(config: DataConfig, verifier: str) -> list[Problem]:
     if config.eval_path is None and config.eval_size is None:
         got, fix = "no held-out questions", "task.data.eval_path=PATH, or task.data.eval_size=256"
         problems.append(Problem("task.data.eval_path", got, "a file, or a number to hold out", fix))
+    if config.images_root is not None and not Path(config.images_root).expanduser().is_dir():
+        where, fix = "task.data.images_root", "task.data.images_root=FOLDER"
+        problems.append(Problem(where, config.images_root, "an existing folder", fix))
     if problems:
         return problems
     loaded = _loaded(config, verifier)
     return list(loaded) if isinstance(loaded, tuple) else []
+
+
+def identity(question: Question) -> str:
+    """What makes a question another one: its significant text, and its images."""
+    images = [picture.fingerprint for picture in question.images]
+    return "\0".join([significant(question.text), *images])
 
 
 def significant(text: str) -> str:
@@ -69,7 +79,7 @@ def _loaded(config: DataConfig, verifier: str) -> Task | tuple[Problem, ...]:
     return _read(astuple(config), verifier, tuple(sources), tuple(stamps))
 
 
-def _layout(config: DataConfig, verifier: str) -> Layout:
+def _layout(config: DataConfig, verifier: str, path: str) -> Layout:
     return Layout(
         config.question_field,
         config.question_form,
@@ -78,17 +88,28 @@ def _layout(config: DataConfig, verifier: str) -> Layout:
         config.choices_field,
         config.instruction,
         verifier,
+        images_field=config.images_field,
+        images_folder=_images_folder(config, path),
     )
 
 
+def _images_folder(config: DataConfig, path: str) -> Path | None:
+    """Where relative paths of images start: at the file with the rows, if it is on this machine."""
+    if config.images_root is not None:
+        return Path(config.images_root).expanduser()
+    data = Path(path).expanduser()
+    return data if data.is_dir() else data.parent if data.is_file() else None
+
+
 def _source(config: DataConfig, name: str, verifier: str) -> Source:
+    path = getattr(config, f"{name}_path")
     return Source(
         key=f"task.data.{name}_path",
-        path=getattr(config, f"{name}_path"),
+        path=path,
         split=getattr(config, f"{name}_split"),
         subset=config.subset,
         revision=config.revision,
-        fields=_layout(config, verifier).fields,
+        fields=_layout(config, verifier, path).fields,
     )
 
 
@@ -100,7 +121,7 @@ def _read(
     splits, counts, problems = [], {}, []
     for name, source in zip(("train", "eval"), sources, strict=False):
         try:
-            questions, bad = read_split(source, _layout(config, verifier))
+            questions, bad = read_split(source, _layout(config, verifier, source.path))
         except UserError as error:
             problems += error.problems
             continue
@@ -142,7 +163,7 @@ def _split(
         return (Problem("task.data", "no training questions left", "at least one", fix),)
     taken_out = len(overlap) - (len(held_out) if config.eval_path is None else 0)
     train = _numbered(train[: config.train_size])
-    counts["repeated in training"] = len(train) - len({significant(one.text) for one in train})
+    counts["repeated in training"] = len(train) - len(set(map(identity, train)))
     counts["taken out of training"] = taken_out
     sizes = {"train": len(train), "eval": len(held_out)}
     noted = {name: count for name, count in counts.items() if count}
@@ -160,7 +181,7 @@ def _cut(problems: list[Problem], path: str) -> list[Problem]:
 def _held_out(questions: Sequence[Question], config: DataConfig) -> list[Question]:
     """`eval_size` questions, chosen by what they say: more rows, or another order of them, leave
     most of the chosen ones."""
-    distinct = {significant(question.text): question for question in reversed(questions)}
+    distinct = {identity(question): question for question in reversed(questions)}
     ranked = sorted(distinct, key=lambda text: hashlib.sha256(text.encode()).hexdigest())
     return [distinct[text] for text in ranked[: config.eval_size]]
 
@@ -168,11 +189,11 @@ def _held_out(questions: Sequence[Question], config: DataConfig) -> list[Questio
 def _without(
     train: Sequence[Question], held_out: Sequence[Question]
 ) -> tuple[list[Question], list[Question]]:
-    asked = {significant(question.text) for question in held_out}
+    asked = set(map(identity, held_out))
     kept: list[Question] = []
     dropped: list[Question] = []
     for question in train:
-        (dropped if significant(question.text) in asked else kept).append(question)
+        (dropped if identity(question) in asked else kept).append(question)
     return kept, dropped
 
 

@@ -14,7 +14,8 @@ Field names may reach inside: "reward_model.ground_truth". Forms of the two fiel
 | hashes | working, then #### and the answer (GSM8K) |
 | index | which of the options is right, counted from 0 (MMLU) |
 
-With options the question ends with them, one a line, and the true answer is "B. its text": the
+Images are a field of their own (`row_images`), or parts of the chat messages where the same field is
+named for both. With options the question ends with them, one a line, and the true answer is "B. its text": the
 verifier "choice" accepts the letter as well as the text.
 """
 
@@ -25,15 +26,16 @@ import re
 import string
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from spark_lab import answers
 from spark_lab.errors import Problem
-from spark_lab.records import Question
+from spark_lab.records import Picture, Question
+from spark_lab.tasks import row_images
+from spark_lab.tasks.fields import Bad, filled, get, text_of, usable
 from spark_lab.tasks.reading import Row
 
-# Where data sets put pictures, which text models can't see.
-IMAGES = ("image", "images", "image_path")
 _BARE_BOX = re.compile(r"\\(?:boxed|fbox)\s+([^\s${}]+)|\\fbox\s*\{([^{}]+)\}")
 _LOOSE_END = " \t\n.'\"`"
 
@@ -43,6 +45,8 @@ class Layout:
     """Which fields of a row hold what, and in which form; `section` is where that is configured.
 
     `instruction` is taken off the end of a question; `verifier` is what true answers must pass.
+    Without `images_field` a row with an image can't be used; `images_folder` is where relative paths
+    of images start.
     """
 
     question_field: str
@@ -53,26 +57,26 @@ class Layout:
     instruction: str | None
     verifier: str
     section: str = "task.data"
+    images_field: str | None = None
+    images_folder: Path | None = None
 
     @property
     def fields(self) -> frozenset[str]:
         """The columns to read."""
-        named = (self.question_field, self.answer_field, self.choices_field or "")
-        return frozenset({*named, *(name.split(".")[0] for name in named), *IMAGES}) - {""}
-
-
-class _Bad(Exception):
-    """(field, got, expected) of a row that can't be used."""
+        optional = (self.choices_field or "", self.images_field or "")
+        named = (self.question_field, self.answer_field, *optional)
+        usual = () if self.images_field else row_images.USUAL
+        return frozenset({*named, *(name.split(".")[0] for name in named), *usual}) - {""}
 
 
 def question_of(row: Row, where: str, index: int, layout: Layout) -> Question | Problem:
     try:
-        text = _question(row, layout)
+        text, pictures = _question(row, layout)
         options = None
         if layout.choices_field is not None:
-            options = _options(_get(row, layout.choices_field), layout.choices_field)
+            options = _options(get(row, layout.choices_field), layout.choices_field)
         answer = _answer(row, options, layout)
-    except _Bad as bad:
+    except Bad as bad:
         key, got, expected = bad.args
         fix = f"{layout.section}.{key}, or correct the row" if key else "leave it out"
         return Problem(where, got[:160], expected, fix)
@@ -83,86 +87,73 @@ def question_of(row: Row, where: str, index: int, layout: Layout) -> Question | 
         got = f"{layout.answer_field}={answer[:60]!r}: {why}"
         fix = "another task.verifier, or correct the row"
         return Problem(where, got, f"an answer that the verifier {layout.verifier} reads", fix)
-    return Question(index, text, answer)
+    return Question(index, text, answer, pictures)
 
 
-def _get(row: Row, field: str) -> Any:
-    if field in row:
-        return row[field]
-    value: Any = row
-    for name in field.split("."):
-        if not isinstance(value, dict) or name not in value:
-            raise KeyError(field)
-        value = value[name]
-    return value
-
-
-def _text(row: Row, key: str, field: str) -> str:
-    try:
-        value = _get(row, field)
-    except KeyError:
-        value, shown = None, "nothing"
-    else:
-        shown = repr(value)
-    if not _usable(value):
-        got = f"{field}={shown[:60]}; its fields: {', '.join(map(repr, row))}"
-        raise _Bad(f"{key}=FIELD", got, f"text or a number in the field {field!r}")
-    return str(value)
-
-
-def _usable(value: object) -> bool:
-    """A number, or text that has content and is no half of a surrogate pair."""
-    if isinstance(value, bool):
-        return False
-    if isinstance(value, int | float):
-        return value == value and abs(value) != float("inf")
-    return (
-        isinstance(value, str)
-        and bool(value.strip())
-        and not any("\ud800" <= character <= "\udfff" for character in value)
-    )
-
-
-def _question(row: Row, layout: Layout) -> str:
-    if any(_filled(row.get(name)) for name in IMAGES):
-        raise _Bad("", "a question with an image", "text alone: this model sees no images")
+def _question(row: Row, layout: Layout) -> tuple[str, tuple[Picture, ...]]:
+    held: list[Any] = []
     if layout.question_form == "chat":
-        text = _last_user_text(row, layout.question_field)
+        text, held = _last_user_message(row, layout.question_field)
     else:
-        text = _text(row, "question_field", layout.question_field)
+        text = text_of(row, "question_field", layout.question_field)
+    pictures = _pictures(row, held, layout)
     if layout.instruction is not None:
         end = layout.instruction.strip(_LOOSE_END)
         cut = text.rstrip(_LOOSE_END)
         if cut.endswith(end):
             text = cut.removesuffix(end).rstrip()
+    if pictures:
+        text = row_images.without_placeholders(text, len(pictures))
     if not text.strip():
-        raise _Bad("question_field=FIELD", "an empty question", "a question with text")
-    return text
+        raise Bad("question_field=FIELD", "an empty question", "a question with text")
+    return text, pictures
 
 
-def _filled(value: object) -> bool:
-    return value is not None and value != "" and value != []
+def _pictures(row: Row, in_message: list[Any], layout: Layout) -> tuple[Picture, ...]:
+    field = layout.images_field
+    if field is None:
+        usual = [name for name in row_images.USUAL if filled(row.get(name))]
+        if in_message or usual:
+            where = usual[0] if usual else layout.question_field
+            expected = "text alone while images_field=null"
+            raise Bad(f"images_field={where}", f"a question with an image in {where!r}", expected)
+        return ()
+    if field == layout.question_field and layout.question_form == "chat":
+        return row_images.pictures_of(in_message, layout.images_folder, field)
+    if in_message:
+        got = f"images in {layout.question_field!r}, beside the field {field!r}"
+        raise Bad(f"images_field={layout.question_field}", got, "images in one place")
+    try:
+        found = get(row, field)
+    except KeyError:
+        got = f"no {field!r}; its fields: {', '.join(map(repr, row))}"
+        raise Bad(
+            "images_field=FIELD", got, "a field with images, empty where there are none"
+        ) from None
+    return row_images.pictures_of(found, layout.images_folder, field)
 
 
-def _last_user_text(row: Row, field: str) -> str:
+def _last_user_message(row: Row, field: str) -> tuple[str, list[Any]]:
+    """Its text, and what its image parts hold; a bare image part says only where an image stands."""
     expected = f"messages with role and content in the field {field!r}"
     try:
-        found = _get(row, field)
+        found = get(row, field)
         messages = json.loads(found) if isinstance(found, str) else found
         content = [one["content"] for one in messages if one["role"] == "user"][-1]
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        kinds = {part["type"] for part in parts}
+        strange = {str(part["type"]) for part in parts} - {"text", *row_images.PARTS}
         texts = [part["text"] for part in parts if part["type"] == "text"]
+        held = row_images.in_messages(parts)
         text = "\n".join(texts).strip()
     except (KeyError, IndexError, TypeError, ValueError, RecursionError):
         got = f"{field}={row.get(field)!r}"
-        raise _Bad("question_field=FIELD", got, expected) from None
-    if kinds - {"text"}:
-        got = f"a question with {', '.join(sorted(map(str, kinds - {'text'})))}"
-        raise _Bad("", got, "text alone: this model sees no images")
-    if not _usable(text):
-        raise _Bad("question_field=FIELD", f"{field}={found!r}", expected)
-    return text
+        raise Bad("question_field=FIELD", got, expected) from None
+    if strange:
+        got = f"a question with {', '.join(sorted(strange))}"
+        raise Bad("", got, "text and images")
+    if not usable(text):
+        raise Bad("question_field=FIELD", f"{field}={found!r}", expected)
+    return text, held
 
 
 def _options(found: Any, field: str) -> dict[str, str]:
@@ -178,9 +169,9 @@ def _options(found: Any, field: str) -> dict[str, str]:
             found = None
     else:
         texts = found if isinstance(found, list) else []
-    if found is None or not 2 <= len(texts) <= 26 or not all(map(_usable, texts)):
+    if found is None or not 2 <= len(texts) <= 26 or not all(map(usable, texts)):
         expected = f"a list of 2 to 26 options in the field {field!r}"
-        raise _Bad("choices_field=FIELD", f"{field}={found!r}", expected)
+        raise Bad("choices_field=FIELD", f"{field}={found!r}", expected)
     return dict(zip(string.ascii_uppercase, map(_one_line, texts), strict=False))
 
 
@@ -190,17 +181,17 @@ def _one_line(text: object) -> str:
 
 def _answer(row: Row, options: dict[str, str] | None, layout: Layout) -> str:
     field = layout.answer_field
-    text = _text(row, "answer_field", field)
+    text = text_of(row, "answer_field", field)
     found = _FORMS[layout.answer_form](text)
     if found is None or not found.strip():
         expected = f"an answer in the form {layout.answer_form!r}"
-        raise _Bad("answer_form=plain", f"{field}={text[-60:]!r}", expected)
+        raise Bad("answer_form=plain", f"{field}={text[-60:]!r}", expected)
     if options is None:
         return found
     letter = _chosen(found, options, by_index=layout.answer_form == "index")
     if letter is None:
         expected = f"one of the {len(options)} options ({', '.join(options)})"
-        raise _Bad("answer_field=FIELD", f"{field}={found[:60]!r}", expected)
+        raise Bad("answer_field=FIELD", f"{field}={found[:60]!r}", expected)
     return f"{letter}. {options[letter]}"
 
 
