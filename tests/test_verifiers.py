@@ -32,6 +32,13 @@ CHOICES = [
     ("B/C", "B", False), ("not B", "B", False), ("Blue", "B", False), ("", "B. 97", False),
     ("B. x", "B. x", True), ("x", "B. x", False), ("A", "B. A", False), ("B", "97", False),
     ("a", "(A) 4", True), ("4", "(A) 4", True), ("{}", "B", False), ("B" * 1_500, "B", False),
+    ("A, C", "A, C", True), ("C,A", "A, C", True), ("(A) and (C)", "A, C", True), ("AC", "A, C", True),
+    ("A", "A, C", False), ("A, B, C", "A, C", False), ("A, B", "A, C", False), ("A or C", "A, C", False),
+    ("CAB", "A, B, C", True), ("cab", "A, B, C", False), ("", "A, C", False), ("A; C", "AC", True),
+]  # fmt: skip
+NEAR = [
+    ("2.094", "2.0944", True), ("2.09", "2.0944", False), ("57", "57.0005", True), ("-1", "1", False),
+    (r"\frac{1}{2}", "0.5", True), ("two", "2", False), ("", "0", False), ("1e-4", "0", False),
 ]  # fmt: skip
 PATTERNS = [
     ("14 March", r"1[0-9] (March|April)", True), (" 14  March ", "14 March", True),
@@ -43,6 +50,11 @@ PATTERNS = [
 @pytest.mark.parametrize(("answer", "gold", "tolerance", "right"), CLOSE)
 def test_a_tolerance_is_relative_to_the_true_number(answer, gold, tolerance, right) -> None:
     assert answers.verify(f"numeric:{tolerance}", answer, gold) is right
+
+
+@pytest.mark.parametrize(("answer", "gold", "right"), NEAR)
+def test_a_difference_is_absolute(answer: str, gold: str, right: bool) -> None:
+    assert answers.verify("within:0.001", answer, gold) is right
 
 
 @pytest.mark.parametrize(("answer", "gold", "right"), CHOICES)
@@ -82,6 +94,7 @@ def test_answers_that_a_model_wrote_are_never_patterns() -> None:
 
 UNFIT = [
     ("numeric", "4", None), ("numeric", "four", "not a number"), ("numeric:0.1", "x", "not a number"),
+    ("within:0.1", "x", "not a number"), ("choice", "A, C", None), ("choice", "bad", "not the letter"),
     ("choice", "B. 97", None), ("choice", "97", "not the letter of an option"), ("exact", ".", "not an answer"),
     ("math", r"\frac{1}{2}", None), ("math", "$$", "not an answer"), ("regex", "a+", None),
     ("regex", "a(", "no regular expression"), ("exact", "9" * 2_001, "longer than"),
@@ -157,6 +170,8 @@ REFUSED = {
     "numeric:x": "a tolerance between 0 and 1",
     "numeric:1.5": "a tolerance between 0 and 1",
     "numeric:": "a tolerance between 0 and 1",
+    "within": "a number above 0",
+    "within:0": "a number above 0",
     "exat": "did you mean task.verifier=exact?",
     "math:2": "one of exact",
     "function:": "has no dot",

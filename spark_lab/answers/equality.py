@@ -18,6 +18,11 @@ _CHOSEN = re.compile(
     r"(?:[)\].:,;]+(?P<rest>\s.*)?|\s+[-\u2013\u2014]\s(?P<more>.*))?"
 )
 _LONE = re.compile(r"(?:and |or |& )?[(\[]?[a-z][)\].]*")
+# Several letters that are right together: "A, c", "(A) and (C)"; run together in capitals only.
+_SEVERAL = re.compile(
+    r"[(\[]?[A-Za-z][)\]]?(?:(?:\s*[,;&/]\s*|\s+)(?:and\s+)?[(\[]?[A-Za-z][)\]]?)+|[A-H]{2,8}"
+)
+_AND = re.compile(r"\band\b|[^A-Za-z]")
 
 
 def exact(answer: str, gold: str) -> bool:
@@ -44,12 +49,21 @@ def close(answer: str, gold: str, tolerance: Fraction) -> bool:
     return given is not None and wanted is not None and within(given, wanted, tolerance)
 
 
+def near(answer: str, gold: str, room: Fraction) -> bool:
+    given, wanted = read_number(answer), read_number(gold)
+    return given is not None and wanted is not None and abs(given.value - wanted.value) <= room
+
+
 def choice(answer: str, gold: str) -> bool:
-    """`gold` is a letter, or a letter and its option's text: "B", "B. 97".
+    """`gold` is a letter, a letter and its option's text, or several letters: "B", "B. 97", "A, C".
 
     The letter decides wherever one is chosen, so "B. 98" is B; two letters ("A or B", "A, B") choose
-    neither. Without a letter the text of the right option counts, as a text or as a number.
+    neither. Without a letter the text of the right option counts, as a text or as a number. Of
+    several letters all have to be named, in any order, and no others.
     """
+    together = _letters(gold)
+    if together:
+        return _letters(answer) == together
     wanted = _CHOICE.fullmatch(plain(gold))
     if wanted is None:
         return False
@@ -62,6 +76,12 @@ def choice(answer: str, gold: str) -> bool:
     if rest and rest != text and _LONE.fullmatch(rest):
         return False
     return chosen[1] == wanted[1]
+
+
+def _letters(text: str) -> set[str]:
+    """Those of an answer that is nothing but two or more of them; none of any other."""
+    text = unwrap(visible(text)).replace("$", "").strip().removesuffix(".")
+    return set(_AND.sub("", text).casefold()) if _SEVERAL.fullmatch(text) else set()
 
 
 def math(answer: str, gold: str) -> bool:

@@ -7,7 +7,8 @@ A verifier is chosen by one text, ``task.verifier``, that goes unchanged to ever
 | exact | the same text up to whitespace, case, text wrappers, dollar signs and a full stop |
 | numeric | the same number, within 1e-6 where one is a decimal (`answers.numbers`) |
 | numeric:0.01 | a number within 0.01 times the true one (within 0.01 of a true 0) |
-| choice | the letter of the right option, or its text (`answers.equality.choice`) |
+| within:0.001 | a number that differs from the true one by at most 0.001 |
+| choice | the letter of the right option, or its text; all of several (`answers.equality.choice`) |
 | math | exact, numeric, or the same expression by math-verify |
 | regex | matched as a whole by the true answer, which is a regular expression |
 | function:MODULE.NAME | what your function NAME(answer, gold) returns True for (`answers.own`) |
@@ -52,6 +53,8 @@ def verify(verifier: str, answer: str | None, gold: str) -> bool:
         return own.verify(argument, answer, gold)
     if kind == "reasoning_gym":
         return symbolic.scored(answer, argument, gold.partition(":")[0])
+    if kind == "within":
+        return equality.near(answer, gold, Fraction(argument))
     if argument:
         return equality.close(answer, gold, Fraction(argument))
     return _PLAIN[kind](answer, gold)
@@ -79,7 +82,11 @@ def unfit(verifier: str, gold: str) -> str | None:
         return own.unfit(verifier.partition(":")[2], gold)
     if verify(verifier, gold, gold):
         return None
-    needed = {"numeric": "a number", "choice": "the letter of an option"}
+    needed = {
+        "numeric": "a number",
+        "within": "a number",
+        "choice": "the letter of an option",
+    }
     return f"not {needed.get(verifier.partition(':')[0], 'an answer')}"
 
 
@@ -89,12 +96,14 @@ def check(verifier: str) -> list[Problem]:
     key = "task.verifier"
     if kind == "function":
         return own.check(argument)
-    if kind == "numeric" and colon:
-        if _TOLERANCE.fullmatch(argument) and 0 < Fraction(argument) < 1:
+    if kind == "within" or (kind == "numeric" and colon):
+        below = 1 if kind == "numeric" else float("inf")
+        if _TOLERANCE.fullmatch(argument) and 0 < Fraction(argument) < below:
             return []
-        return [Problem(key, verifier, "a tolerance between 0 and 1", f"{key}=numeric:0.01")]
+        expected = "a tolerance between 0 and 1" if kind == "numeric" else "a number above 0"
+        return [Problem(key, verifier, expected, f"{key}={kind}:0.01")]
     if verifier not in (*VERIFIERS, "reasoning_gym"):
-        known = (*VERIFIERS, "numeric:TOLERANCE", "function:MODULE.NAME")
+        known = (*VERIFIERS, "numeric:TOLERANCE", "within:TOLERANCE", "function:MODULE.NAME")
         return [unknown(key, verifier, known, f"{key}=")]
     return []
 
