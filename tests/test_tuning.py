@@ -48,6 +48,8 @@ def test_trials_are_ordinary_runs(finished: tuple[Path, str]) -> None:
         folders = sorted((root / "tune" / runs.trial_arm(trial["number"])).glob("seed*"))
         states = [runs.read_status(folder)["state"] for folder in folders]
         assert trial["state"] in ("COMPLETE", "PRUNED")
+        whole = "complete" if trial["state"] == "COMPLETE" else "pruned between seeds"
+        assert trial["ended"] == ("pruned" if states[-1] == "pruned" else whole)
         assert set(states[:-1]) <= {"done"}
         if trial["state"] == "COMPLETE":
             finals = [runs.read_status(f)["final"]["policy/sampled_accuracy"] for f in folders]
@@ -75,9 +77,14 @@ def test_mlflow_has_each_trial_with_its_number_and_how_it_ended(finished: tuple[
         (str(runs.trial_of(f.parent.name)), str(runs.read_config(f)["seed"])) for f in folders
     }
     assert trials.keys() == expected and {number for number, _ in trials} == set("0123")
+    states = {trial["number"]: trial["ended"] for trial in data(root)["trials"]}
+    [search] = [run for run in logged if "arm" not in run.data.tags]
     for folder in folders:
-        key = str(runs.trial_of(folder.parent.name)), str(runs.read_config(folder)["seed"])
-        assert trials[key].data.tags["status"] == runs.read_status(folder)["state"]
+        number = runs.trial_of(folder.parent.name)
+        found = trials[str(number), str(runs.read_config(folder)["seed"])].data.tags
+        assert found["status"] == runs.read_status(folder)["state"]
+        assert found["trial_state"] == states[number]
+        assert found["mlflow.parentRunId"] == search.info.run_id
     tuned = f"tuned-{read(root / 'tune').chosen.number:03d}"
     arms = {run.data.tags.get("arm") for run in logged}
     assert {"untuned", tuned} <= arms and "search_history.svg" in _artifacts(client, logged)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from spark_lab.sweeping.plan import Plan
 from spark_lab.tracking.store import Store, failures, open_store
 from spark_lab.tracking.sweep_mirror import sync_sweep
+from spark_lab.tracking.trial_mirror import sync_trials
 
 
 def open_stores(plan: Plan) -> list[Store]:
@@ -22,8 +25,21 @@ def open_stores(plan: Plan) -> list[Store]:
 
 def copy(folder: Path, store: Store) -> None:
     """The plan, the report and the means of a sweep's folder; a store that fails stops nothing."""
-    try:
+    with _stopping_nothing():
         sync_sweep(folder, store)
+
+
+def copy_trials(folder: Path, stores: Sequence[Store]) -> None:
+    """How the trials of a search's folder ended; a store that fails stops nothing."""
+    for store in stores[:1]:
+        with _stopping_nothing():
+            sync_trials(folder, store)
+
+
+@contextmanager
+def _stopping_nothing() -> Iterator[None]:
+    try:
+        yield
     except failures() as error:  # the runs and the report are there all the same
         reason = str(error).partition("\n")[0]
         print(f"MLflow is behind ({reason}). Catch up with: spark-lab sync", file=sys.stderr)

@@ -11,6 +11,7 @@ from spark_lab.tracking import describe, words
 from spark_lab.tracking.mlflow_mirror import MlflowMirror, exists, read_note
 from spark_lab.tracking.store import Store, open_store
 from spark_lab.tracking.sweep_mirror import PLAN, experiment, find_sweeps, sync_sweep
+from spark_lab.tracking.trial_mirror import find_searches, sync_trials
 
 
 def main(argv: list[str]) -> None:
@@ -63,6 +64,12 @@ def sync(root: Path, uri: str | None = None) -> dict[Path, str]:
             continue
         if run_id is not None:
             synced[folder] = run_id
+    for folder in find_searches(root) if stores else ():
+        try:
+            # Whichever experiment: the runs are known by their ids.
+            sync_trials(folder, next(iter(stores.values())))
+        except UserError as error:
+            problems += error.problems
     if problems:
         raise UserError(*dict.fromkeys(problems))
     return synced

@@ -16,10 +16,11 @@ from spark_lab import runs
 from spark_lab.analysis import search as searched
 from spark_lab.analysis.search import TUNED, UNTUNED
 from spark_lab.schema import QuestionConfig
-from spark_lab.sweeping import ending, launch, plan, sweep
+from spark_lab.sweeping import ending, launch, plan, record, sweep
 from spark_lab.sweeping import progress as sweep_progress
 from spark_lab.sweeping.plan import Plan, PlannedRun
 from spark_lab.tracking import words
+from spark_lab.tracking.store import Store
 from spark_lab.tuning import lines, snapshot, storage
 from spark_lab.tuning import study as studies
 from spark_lab.tuning.progress import Watch
@@ -43,7 +44,7 @@ def run(search: Search, command: list[str]) -> int:
         return DONE
     terminal = Console(highlight=False)
     study = studies.open_study(search)
-    _open_stores(search)
+    stores = _open_stores(search)
     try:
         _search(search, study, terminal)
     finally:
@@ -53,13 +54,12 @@ def run(search: Search, command: list[str]) -> int:
     # Commands that share a search end at the same time, and each run can be trained by one only.
     with FileLock(search.folder / ".conclude.lock"):
         errors, report = _conclude(search, found, terminal)
+        record.copy_trials(search.folder, stores)
     return _say(search, found, errors, report, command, terminal)
 
 
-def _open_stores(search: Search) -> None:
-    from spark_lab.sweeping import record
-
-    record.open_stores(_as_plan(search, [_example(search)]))
+def _open_stores(search: Search) -> list[Store]:
+    return record.open_stores(_as_plan(search, [_example(search)]))
 
 
 def _example(search: Search) -> PlannedRun:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_lab.tuning import samplers, storage
 from spark_lab.tuning import study as studies
+from spark_lab.tuning.endings import COMPLETE, FAILED, PRUNED
 from spark_lab.tuning.search import Search
 from spark_lab.tuning.space import Value
 
@@ -96,29 +97,33 @@ class Desk:
 
     def tell(
         self, number: int, state: str, finals: Sequence[dict[str, float]], error: str | None = None
-    ) -> None:
-        """End a trial as "complete", "pruned" or "failed". `finals` are its seeds' last metrics."""
+    ) -> str:
+        """End a trial as "complete", "pruned" or "failed". `finals` are its seeds' last metrics.
+
+        Returns the state: a trial that is complete but for a metric of the search has failed.
+        """
         result = _means(finals)
         values = [result.get(metric, math.nan) for metric in self._search.settings.metrics]
-        if state == "complete" and not all(map(math.isfinite, values)):
-            state, error = "failed", "a metric of the search was not measured"
+        if state == COMPLETE and not all(map(math.isfinite, values)):
+            state, error = FAILED, "a metric of the search was not measured"
         self._note(number, RESULT, result)
         if error is not None:
             self._note(number, ERROR, error)
-        if self._search.settings.bounds and state != "failed":
+        if self._search.settings.bounds and state != FAILED:
             self._note(number, EXCESS, self._excess(result))
         self._study.sampler = self._sampler(number)
         with samplers.quiet():
             try:
-                if state == "complete":
+                if state == COMPLETE:
                     self._study.tell(number, values)
                 else:
-                    ended = self._states.PRUNED if state == "pruned" else self._states.FAIL
+                    ended = self._states.PRUNED if state == PRUNED else self._states.FAIL
                     self._study.tell(number, state=ended)
             except RuntimeError as stop:
                 # The last point of a grid stops a loop of Optuna's own, after it was stored.
                 if "Study.stop" not in str(stop):
                     raise
+        return state
 
     def _excess(self, result: dict[str, float]) -> list[float]:
         bounds = self._search.settings.bounds

@@ -11,6 +11,7 @@ from spark_lab.durable import write_text
 from spark_lab.sweeping import labels
 from spark_lab.tracking.jsonl import read_rows
 from spark_lab.tuning.desk import ERROR, EXCESS, RESULT
+from spark_lab.tuning.endings import COMPLETE, FAILED, PRUNED, words_of
 from spark_lab.tuning.search import Search
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 NAME = "study.json"
+_ENDED = {"COMPLETE": COMPLETE, "PRUNED": PRUNED, "FAIL": FAILED}
 
 
 def write(search: Search, study: Study) -> Path:
@@ -60,6 +62,7 @@ def _trial(trial: FrozenTrial, folders: list[Path]) -> dict[str, Any]:
     return {
         "number": trial.number,
         "state": trial.state.name,
+        "ended": _ENDED.get(trial.state.name) and words_of(_ENDED[trial.state.name], folders),
         "values": trial.values,
         "params": trial.params,
         "distributions": {

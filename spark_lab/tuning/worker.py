@@ -19,8 +19,9 @@ from spark_lab.errors import UserError
 from spark_lab.sweeping.plan import PlannedRun
 from spark_lab.sweeping.worker import Outcome, run_one
 from spark_lab.tracking.jsonl import read_rows
-from spark_lab.tuning import samplers
+from spark_lab.tuning import endings, samplers
 from spark_lab.tuning.desk import Asked, Desk
+from spark_lab.tuning.endings import COMPLETE, FAILED, PRUNED
 from spark_lab.tuning.search import Search
 
 # Longer than an orphan is given to close its files.
@@ -32,22 +33,23 @@ def work(node: DictConfig, search: Search, main_process: int) -> None:
     desk = Desk(search)
     try:
         while (asked := desk.ask()) is not None:
-            if not _train(search, desk, asked, main_process):
+            state = _train(search, desk, asked, main_process)
+            if state is None:
                 return
+            endings.show(search, asked.number, state)
     finally:
         desk.close()
 
 
-def _train(search: Search, desk: Desk, asked: Asked, main_process: int) -> bool:
-    """Whether to ask for another trial; not after Ctrl-C, which leaves this one to be taken over."""
+def _train(search: Search, desk: Desk, asked: Asked, main_process: int) -> str | None:
+    """How the trial ended; None after Ctrl-C, which leaves it to be taken over."""
     over = samplers.over(search.settings.pruner)
     finals: list[dict[str, float]] = []
     for place, seed in enumerate(search.seeds):
         try:
             run = search.trial_run(asked.number, asked.params, seed)
         except UserError as error:
-            desk.tell(asked.number, "failed", finals, str(error))
-            return True
+            return desk.tell(asked.number, FAILED, finals, str(error))
         _wait_for_orphan(run)
         watched = "steps" in over and place == 0
         outcome = run_one(
@@ -58,18 +60,16 @@ def _train(search: Search, desk: Desk, asked: Asked, main_process: int) -> bool:
             hopeless=partial(_is_hopeless, search, desk, asked.number, run) if watched else None,
         )
         if outcome.state == "stopped":
-            return False
+            return None
         finals.append(_final(run, outcome))
         if outcome.state != "done":
             # A run that has collapsed is an answer, of the worst kind; trying again gives the same.
             answered = outcome.state == "pruned" or "collapse" in run.status
-            desk.tell(asked.number, "pruned" if answered else "failed", finals, outcome.error)
-            return True
+            state = PRUNED if answered else FAILED
+            return desk.tell(asked.number, state, finals, outcome.error)
         if _ends(search, desk, asked.number, run, finals):
-            desk.tell(asked.number, "pruned", finals)
-            return True
-    desk.tell(asked.number, "complete", finals)
-    return True
+            return desk.tell(asked.number, PRUNED, finals)
+    return desk.tell(asked.number, COMPLETE, finals)
 
 
 def _wait_for_orphan(run: PlannedRun) -> None:
