@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 import transformers
-from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
 
 from spark_lab import prompts
 from spark_lab.evaluation import Evaluator
 from spark_lab.evaluation.generation import Generator
+from spark_lab.models.adapters import peft_config
 from spark_lab.models.chat import messages
-from spark_lab.models.load import context_length, load_model
+from spark_lab.models.load import context_length, load_model, precision_of
 from spark_lab.objectives import Objective, Solve, build_objectives
 from spark_lab.recycling.buffer import RecycleBuffer
 from spark_lab.recycling.recycler import Recycler
@@ -74,7 +74,8 @@ def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOT
             windows_per_update=schedule.windows_per_update,
             ranks=ranks,
             on_cpu=not torch.cuda.is_available(),
-            bf16=model.dtype == torch.bfloat16,
+            bf16=precision_of(config.model, trained=True).autocast,
+            revision=config.model.revision,
         ),
         loop=_build_loop(config, task, objectives, schedule, mix, model, tokenizer),
         meter=meter,
@@ -88,7 +89,7 @@ def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOT
         shared_prompts=config.trainer.shared_prompts,
         slow_judge=_slow_judge(config),
         processing_class=tokenizer,
-        peft_config=_lora(config),
+        peft_config=peft_config(config.model.lora, model),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -163,14 +164,16 @@ def load_generator(config: Config, adapters: Path | None) -> Generator:
     quieten()
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
-    model, tokenizer = load_model(config.model)
+    model, tokenizer = load_model(config.model, trained=False)
     if adapters is not None:
         model = PeftModel.from_pretrained(model, adapters)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return build_generator(config, model.to(device), tokenizer)
 
 
-def build_generator(config: Config, model: Any, tokenizer: PreTrainedTokenizerBase) -> Generator:
+def build_generator(
+    config: Config, model: Any, tokenizer: PreTrainedTokenizerBase, *, autocast: bool = False
+) -> Generator:
     length = config.eval.max_completion_length or config.trainer.max_completion_length
     return Generator(
         model,
@@ -178,17 +181,5 @@ def build_generator(config: Config, model: Any, tokenizer: PreTrainedTokenizerBa
         max_new_tokens=length,
         batch_size=config.eval.batch_size,
         system_prompt=config.model.system_prompt,
-    )
-
-
-def _lora(config: Config) -> PeftLoraConfig | None:
-    lora = config.model.lora
-    if lora is None:
-        return None
-    return PeftLoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.targets,
-        task_type="CAUSAL_LM",
+        autocast=autocast,
     )

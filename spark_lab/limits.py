@@ -34,7 +34,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "task.data.answer_form": ("plain", "boxed", "hashes", "index"),
     "task.data.on_bad_row": ("error", "skip"),
     "task.data.on_overlap": ("error", "skip"),
-    "model.dtype": ("auto", "float32", "bfloat16"),
+    "model.dtype": ("auto", "float32", "mixed", "bfloat16"),
     "model.attention": ("auto", "sdpa", "eager", "flash_attention_2"),
     "trainer.lr_schedule": ("constant", "linear", "cosine"),
     "trainer.loss_type": (*("dapo", "bnpo", "grpo", "dr_grpo", "cispo", "sapo", "luspo", "vespo"),),

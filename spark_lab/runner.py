@@ -183,7 +183,9 @@ def _attach(trainer: SparkGRPOTrainer, observer: RunObserver | None, opened: run
     config = opened.config
     budget = Budget.of(config.budget)
     evaluator = build_evaluator(config, opened.folder / "judge_set.jsonl")
-    generator = build_generator(config, trainer.model, trainer.processing_class)
+    generator = build_generator(
+        config, trainer.model, trainer.processing_class, autocast=trainer.args.bf16
+    )
 
     def evaluate(step: int) -> None:
         fraction = budget.fraction(trainer.meter)

@@ -154,6 +154,7 @@ class LoraConfig:
     alpha: float
     dropout: float
     targets: str
+    four_bit: bool
 
 
 @dataclass

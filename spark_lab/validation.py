@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spark_lab import compatibility, limits, prompts, tasks, trl_fields
 from spark_lab.errors import Problem
+from spark_lab.models.adapters import check_adapters
 from spark_lab.models.folder import sees_images, text_alone
 from spark_lab.models.load import check_model_path, resolve_path
 from spark_lab.rewards import rules as reward_rules
@@ -85,6 +86,8 @@ def _check_model(config: Config) -> list[Problem]:
     if model.chat_template is not None and not Path(model.chat_template).is_file():
         fix = "model.chat_template=FILE"
         problems.append(Problem("model.chat_template", model.chat_template, "a file", fix))
+    if model.lora is not None:
+        problems += check_adapters(model.lora)
     return problems or _check_context(config)
 
 

@@ -56,7 +56,8 @@ class Generator:
     nothing but its arguments and the weights, and puts back the random state and the train/eval
     mode of every module, so a training that is evaluated stays bit-identical. Sampling is at
     top_p = 1 and top_k = off, whatever the model's own generation config says. `model` must not be
-    wrapped by DistributedDataParallel.
+    wrapped by DistributedDataParallel. `autocast`: products of float32 weights in bfloat16, as in
+    training with model.dtype=mixed.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class Generator:
         max_new_tokens: int,
         batch_size: int,
         system_prompt: str | None,
+        autocast: bool = False,
     ):
         self._model = model
+        self._autocast = autocast
         self._tokenizer = tokenizer
         self._max_new_tokens = max_new_tokens
         self._batch_size = batch_size
@@ -76,7 +79,7 @@ class Generator:
         self._ends = _end_tokens(model, tokenizer)
         pad = tokenizer.pad_token_id
         self._pad = pad if pad is not None else self._ends[0]
-        with _undisturbed(model):
+        with self._asking():
             self._decodes = decoding.obstacle(model) is None and decoding.exact(model)
 
     def complete(
@@ -93,6 +96,13 @@ class Generator:
             return [greedy[prompt] * samples for prompt in prompts]
         return self._run(prompts, samples, Sampling(temperature), seed)
 
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Weights are cast once for a whole call: a cast for each token would cost more than the token."""
+        device = self._model.device.type
+        with _undisturbed(self._model), torch.autocast(device, torch.bfloat16, self._autocast):
+            yield
+
     def _run(
         self, prompts: list[str], samples: int, sampling: Sampling | None, seed: int
     ) -> list[list[Completion]]:
@@ -101,7 +111,7 @@ class Generator:
         replies = [[Completion("", 0, True)] * samples for _ in prompts]
         sample = self._decode if self._decodes else self._generate
         generator = torch.Generator().manual_seed(_SEEDS_APART * seed)
-        with _undisturbed(self._model):
+        with self._asking():
             size = max(1, self._batch_size // samples)
             for batch in _by_length(encoded, size):
                 rows = [encoded[index] for index in batch for _ in range(samples)]
@@ -179,7 +189,7 @@ class Generator:
     ) -> list[float]:
         probabilities = [0.0] * len(prefixes)
         logits_of = self._prefill if self._decodes else self._generate_logits
-        with _undisturbed(self._model):
+        with self._asking():
             for batch in _by_length(prefixes, self._batch_size):
                 logits = logits_of([prefixes[index] for index in batch])
                 pairs = torch.tensor([choices[index] for index in batch], device=logits.device)

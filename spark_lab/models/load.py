@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_lab.errors import Problem, UserError
+from spark_lab.models import precision
+from spark_lab.models.adapters import four_bit
 from spark_lab.models.folder import check_folder
+from spark_lab.models.precision import Precision
 from spark_lab.schema import ModelConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BUILTIN = {"builtin:tiny": Path(__file__).parent / "tiny"}
-DTYPES = ("auto", "float32", "bfloat16")
-ATTENTION = ("auto", "sdpa", "eager", "flash_attention_2")
 
 
 def resolve_path(path: str) -> str:
@@ -40,10 +41,12 @@ def check_model_path(path: str) -> list[Problem]:
     return [Problem("model.path", repr(path), "an existing folder or a hub id", fix)]
 
 
-def load_model(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model and tokenizer, on the CPU, ready for TRL: left padding and a padding token.
+def load_model(
+    config: ModelConfig, *, trained: bool = True
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model and tokenizer, on the CPU (4-bit weights: on the GPU), ready for TRL: left padding and a
+    padding token. `trained`: not only asked.
 
-    dtype "auto" is bfloat16 where the accelerator computes in it, float32 otherwise.
     Raises UserError for a folder without a model, a hub id that can't be had, or a model without a
     chat template.
     """
@@ -53,19 +56,27 @@ def load_model(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenize
     problems = check_model_path(config.path)
     if problems:
         raise UserError(*problems)
-    on_gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    automatic = "bfloat16" if on_gpu else "float32"
-    dtype = getattr(torch, automatic if config.dtype == "auto" else config.dtype)
+    dtype = precision_of(config, trained=trained).weights
     attention = {} if config.attention == "auto" else {"attn_implementation": config.attention}
     tokenizer = load_tokenizer(config)
     model = AutoModelForCausalLM.from_pretrained(
         resolve_path(config.path),
         revision=config.revision,
-        dtype=dtype,
+        dtype=getattr(torch, dtype),
         use_safetensors=True,
         **attention,
+        **four_bit(config.lora, dtype),
     )
     return model, tokenizer
+
+
+def precision_of(config: ModelConfig, *, trained: bool) -> Precision:
+    """Of this machine. Emulated bfloat16, as on GPUs before Ampere, is slower than float32."""
+    import torch
+
+    bf16_gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    all_trained = trained and config.lora is None
+    return precision.choose(config.dtype, bf16_gpu=bf16_gpu, all_trained=all_trained)
 
 
 def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:

@@ -38,8 +38,10 @@ def grpo_config(
     ranks: int,
     on_cpu: bool,
     bf16: bool,
+    revision: str | None = None,
 ) -> GRPOConfig:
-    """TRL's arguments. `config.grpo` may name any further field of GRPOConfig."""
+    """TRL's arguments. `config.grpo` may name any further field of GRPOConfig. `revision`: of a hub's
+    model, which TRL loads once more where the policy is tied to it (`beta`)."""
     batching = Batching.of(config, windows_per_update=windows_per_update, ranks=ranks)
     settings = dict(
         output_dir=str(output),
@@ -72,6 +74,8 @@ def grpo_config(
         use_cpu=on_cpu,
         bf16=bf16,
     )
+    if config.beta > 0 and revision is not None:
+        settings["model_init_kwargs"] = {"revision": revision}
     if ranks > 1:  # every trained weight has a gradient in every step
         settings["ddp_find_unused_parameters"] = False
     return GRPOConfig(**(settings | dict(config.grpo)))

@@ -27,7 +27,7 @@ class ModelCost:
         text = model.config.get_text_config()
         embedding = model.get_input_embeddings().weight
         tied = model.get_output_embeddings().weight is embedding
-        parameters = sum(weight.numel() for weight in model.parameters())
+        parameters = model.num_parameters()  # those of packed 4-bit weights, too
         heads = text.num_attention_heads
         head_width = getattr(text, "head_dim", None) or text.hidden_size // heads
         return cls(

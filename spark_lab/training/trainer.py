@@ -191,10 +191,12 @@ class SparkGRPOTrainer(GRPOTrainer):
     def _sample(
         self, prompt_ids: list[list[int]], images: Any, fields: Any, *rest: Any, **more: Any
     ) -> tuple[list[list[int]], Any]:
-        """TRL's, each prompt computed once for its rows."""
-        if self.generation == sampling.SHARED and not images and not fields:
-            return sampling.sample(self, prompt_ids), None
-        return super()._generate_single_turn(prompt_ids, images, fields, *rest, **more)
+        """TRL's, each prompt computed once for its rows. What autocast casts is cast once for all of
+        the tokens, not for each."""
+        with self.accelerator.autocast():
+            if self.generation == sampling.SHARED and not images and not fields:
+                return sampling.sample(self, prompt_ids), None
+            return super()._generate_single_turn(prompt_ids, images, fields, *rest, **more)
 
     def _weigh(self, advantages: torch.Tensor, groups: list[int]) -> list[bool]:
         """Apply the loss weights; returns which rows are given ones, whose advantage is 1."""
