@@ -49,7 +49,9 @@ def limits(arms: Sequence[Arm]) -> str:
     configs = [arm.config for arm in arms if arm.config]
     model = _common(_model_words(config) for config in configs) or "an unknown model"
     task = _common(_task(config) for config in configs) or "an unknown task"
-    sizes = {_json(run.folder / "env.json").get("parameters") for arm in arms for run in arm.runs}
+    # A run that was torn early doesn't say its size.
+    told = {_json(run.folder / "env.json").get("parameters") for arm in arms for run in arm.runs}
+    sizes = told - {None}
     size = sizes.pop() if len(sizes) == 1 else None
     if not isinstance(size, int):
         return f"Measured on {model} and {task} alone: others may answer otherwise."
