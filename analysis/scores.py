@@ -14,7 +14,10 @@ from spark_lab.analysis.load import RunData, final_items
 from spark_lab.analysis.pairing import ArmScores
 from spark_lab.analysis.test_time import accuracy_by_question
 
-LOWER_IS_BETTER = ("parse_failure_rate", "break_rate", "brier", "ece", "truncated_rate")
+LOWER_IS_BETTER = (
+    *("parse_failure_rate", "break_rate", "brier", "ece"),
+    *("truncated_rate", "thinking_cut_rate"),
+)
 # Metrics are means of 0 and 1 over at most some thousand rows; a larger difference is no rounding.
 _AGREE = 1e-6
 # Of a rollout; its texts would be copied with every selection of rows.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from spark_lab import prompts
 from spark_lab.evaluation import Evaluator
 from spark_lab.evaluation.generation import Generator
 from spark_lab.models.adapters import peft_config
-from spark_lab.models.chat import messages
+from spark_lab.models.chat import Chat
 from spark_lab.models.load import context_length, load_model, precision_of
 from spark_lab.objectives import Objective, Solve, build_objectives
 from spark_lab.recycling.buffer import RecycleBuffer
@@ -54,6 +54,7 @@ def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOT
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
     model, tokenizer = load_model(config.model)
+    chat = Chat.of(config.model, tokenizer)
     task = build_task(config.task)
     objectives = build_objectives(config.objective, task.verifier)
     size = config.trainer.prompts_per_window
@@ -76,15 +77,18 @@ def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOT
             on_cpu=not torch.cuda.is_available(),
             bf16=precision_of(config.model, trained=True).autocast,
             revision=config.model.revision,
+            chat_template_kwargs=dict(chat.arguments),
         ),
-        loop=_build_loop(config, task, objectives, schedule, mix, model, tokenizer),
+        loop=_build_loop(
+            config, task, objectives, schedule, mix, _room(config, model, tokenizer, chat)
+        ),
         meter=meter,
         cost=ModelCost.of(model),
         learning_rate=LearningRate(
             rate.lr_schedule, rate.warmup_fraction, rate.lr_min_ratio, budget, meter
         ),
         clock=clock_rows(len(task.train), size, schedule.windows_per_update),
-        system_prompt=config.model.system_prompt,
+        chat=chat,
         sort_micro_batches=config.schedule.kind == "mixed" and bool(objectives),
         shared_prompts=config.trainer.shared_prompts,
         slow_judge=_slow_judge(config),
@@ -101,18 +105,8 @@ def _build_loop(
     objectives: Mapping[str, Objective],
     schedule: Schedule,
     mix: Mix,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    fits: Callable[[str], bool],
 ) -> SparkLoop:
-    room = config.recycle.max_prompt_tokens
-    if room is None:
-        room = context_length(model) - config.trainer.max_completion_length
-
-    def fits(prompt: str) -> bool:
-        chat = messages(prompt, config.model.system_prompt)
-        ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
-        return len(ids) <= room
-
     labels = Labels(config.reward, len(task.train), seed=config.seed)
     judge = config.reward.self_judge
     check_enough(labels, config, recycles=bool(objectives))
@@ -130,6 +124,16 @@ def _build_loop(
         buffer=RecycleBuffer(objectives, config.recycle),
         group_size=config.trainer.group_size,
     )
+
+
+def _room(
+    config: Config, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, chat: Chat
+) -> Callable[[str], bool]:
+    """Whether a prompt leaves room for a completion."""
+    room = config.recycle.max_prompt_tokens
+    if room is None:
+        room = context_length(model) - config.trainer.max_completion_length
+    return lambda prompt: len(chat.encode(tokenizer, [prompt])[0]) <= room
 
 
 def _stream(config: Config, labels: Labels, questions: int) -> PromptStream | AnchoredStream:
@@ -180,6 +184,6 @@ def build_generator(
         tokenizer,
         max_new_tokens=length,
         batch_size=config.eval.batch_size,
-        system_prompt=config.model.system_prompt,
+        chat=Chat.of(config.model, tokenizer),
         autocast=autocast,
     )

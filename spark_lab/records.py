@@ -33,6 +33,19 @@ class Prompt:
     images: tuple[Picture, ...] = ()
 
 
+def spoken(text: str) -> str:
+    """A completion without its thinking block, as chat templates leave it out of what was said before:
+    what follows the last ``</think>``, and nothing of a block that was never closed."""
+    if "think>" not in text:
+        return text
+    return text.rpartition("</think>")[2].partition("<think>")[0].strip()
+
+
+def cut_thinking(text: str) -> bool:
+    """Whether the completion ended in its thinking block."""
+    return "<think>" in text.rpartition("</think>")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A question with a verifiable answer, or None where the learner may not know it.
@@ -76,12 +89,12 @@ class Rollout:
 
     def showable(self, material: str) -> bool:
         """Whether there is anything to show: an answer that was never parsed can't be judged."""
-        return bool(self.text.strip()) if material == "working" else self.verdict.parsed
+        return bool(spoken(self.text).strip()) if material == "working" else self.verdict.parsed
 
     def shown(self, material: str) -> str:
         """The solution as a judge sees it: the whole "working" or the final "answer" alone."""
         if material == "working":
-            return self.text
+            return spoken(self.text)
         assert self.verdict.answer is not None, "only showable rollouts are recycled"
         return self.verdict.answer
 

@@ -166,6 +166,7 @@ class ModelConfig:
     templates: str
     system_prompt: Optional[str]
     chat_template: Optional[str]
+    chat_template_kwargs: dict[str, Any]
     lora: Optional[LoraConfig] = None
 
 

@@ -58,6 +58,7 @@ _OWNED = {
     "data_seed": "seed",
     "bf16": "model.dtype",
     "fp16": "model.dtype",
+    "chat_template_kwargs": "model.chat_template_kwargs",
     "model_init_kwargs": "model.path, model.dtype, model.attention",
     "reward_weights": "objective.NAME.weight",
     "report_to": "tracking.mlflow",

@@ -326,7 +326,7 @@ def test_a_real_model_gives_the_same_evaluation_twice(tmp_path):
     model.lm_head.register_forward_hook(bias)
     questions = [Question(i, f"{i % 9 + 1}+2", str(i % 9 + 3)) for i in range(12)]
     task = Task(train=[], eval=questions, verifier="exact")
-    generator = Generator(model, tokenizer, max_new_tokens=24, batch_size=16, system_prompt=None)
+    generator = Generator(model, tokenizer, max_new_tokens=24, batch_size=16)
     before = torch.get_rng_state()
     results = []
     for name in ("one", "two"):

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from spark_lab.evaluation.generation import Completion, Generator
+from spark_lab.models.chat import Chat
 
 TEXTS = ["1+2", "9", "7+7+7+7", "3+4", "1+2"]
 
@@ -40,7 +41,7 @@ def gpt2() -> GPT2LMHeadModel:
 
 
 def generator(model, tokenizer=None, **changes) -> Generator:
-    settings = dict(max_new_tokens=12, batch_size=3, system_prompt=None) | changes
+    settings = dict(max_new_tokens=12, batch_size=3) | changes
     return Generator(model, tokenizer or word_tokenizer(), **settings)
 
 
@@ -68,7 +69,7 @@ def test_greedy_batches_equal_an_unpadded_loop(model):
 def test_the_system_prompt_precedes_every_prompt():
     tokenizer = word_tokenizer()
     model = qwen2()
-    with_system = generator(model, tokenizer, system_prompt="5+5").complete(["1+2"])
+    with_system = generator(model, tokenizer, chat=Chat("5+5")).complete(["1+2"])
     assert with_system == generator(model, tokenizer).complete(["5+51+2"])
 
 

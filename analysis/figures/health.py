@@ -14,6 +14,7 @@ SIGNS: dict[str, tuple[str, bool, float | None]] = {
     "zero_std_fraction": ("groups without signal", True, None),
     "parse_failure_rate": ("unreadable completions", True, None),
     "truncated_fraction": ("clipped completions", True, None),
+    "thinking_cut_fraction": ("clipped thoughts", True, None),
     "yes_rate": ("judge says right", True, 0.5),
     "label_yes_rate": ("label is right", True, 0.5),
     "age_windows": ("age of recycled items, windows", False, None),

@@ -20,7 +20,8 @@ recycles, its `math_verify_2.py` verifies):
   ``\boxed`` is read.
 - In the reference math-verify is limited by a signal that works in the main thread only. Here it
   runs in a helper process with a budget of processor time (`answers.helper`).
-- A box inside a thinking block (``<think>``) is no answer here; the reference reads it like any other.
+- A box inside a thinking block (``<think>``) is no answer here, and judges and reflections are shown
+  what follows the block; the reference reads and shows it like any other text.
 
 Completions are data: no text whatever makes a function of this package raise. (A math-verify that
 can't be imported does, and so does a verifier of the user's own that raises: UserError.) Measured on an idle 2-core virtual machine: 1 MB of braces is

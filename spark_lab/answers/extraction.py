@@ -11,14 +11,16 @@ a judge is shown. The rules:
 - ``\boxed {4}`` and ``\\boxed{4}`` (an escaped backslash) are read; ``\box``, ``\fbox`` and
   ``\boxed 4`` are not. Escaped braces ``\{ \}`` don't nest.
 - A thinking block is no answer: after the last ``</think>`` only what follows it counts, and from a
-  ``<think>`` that is never closed nothing counts. Where the chat template opens the block and the
-  completion is cut off in it, there is no tag to go by and its boxes count.
+  ``<think>`` that is never closed nothing counts. (Where the chat template opens the block, that tag
+  is put before the completion: `spark_lab.models.chat`.)
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+
+from spark_lab.records import spoken
 
 # A box opens, an escaped character (unless it is the backslash of \\boxed), or a plain brace.
 _TOKEN = re.compile(r"(\\boxed\s*\{)|\\(?:[^\\]|\\(?!boxed))|[{}]", re.DOTALL)
@@ -35,7 +37,7 @@ def extract_boxed(text: str) -> str | None:
 
     Linear in the length of the text, whatever it is.
     """
-    text = _after_thinking(text)
+    text = spoken(text)
     first_box = text.find(r"\boxed")
     if first_box < 0:
         return None
@@ -53,10 +55,6 @@ def extract_boxed(text: str) -> str | None:
                 if content:
                     last_start, answer = start, content
     return answer
-
-
-def _after_thinking(text: str) -> str:
-    return text.rpartition("</think>")[2].partition("<think>")[0]
 
 
 def unwrap(text: str) -> str:

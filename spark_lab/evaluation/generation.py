@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ import torch
 from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from spark_lab.answers import read_verdict
 from spark_lab.evaluation.verdict_position import VerdictPosition, locate_verdict
 from spark_lab.models import decoding
-from spark_lab.models.chat import messages
+from spark_lab.models.chat import Chat
 from spark_lab.models.decoding import Sampling
 from spark_lab.models.load import context_length
 
@@ -67,7 +69,7 @@ class Generator:
         *,
         max_new_tokens: int,
         batch_size: int,
-        system_prompt: str | None,
+        chat: Chat | None = None,
         autocast: bool = False,
     ):
         self._model = model
@@ -75,7 +77,7 @@ class Generator:
         self._tokenizer = tokenizer
         self._max_new_tokens = max_new_tokens
         self._batch_size = batch_size
-        self._system_prompt = system_prompt
+        self._chat = chat or Chat()
         self._ends = _end_tokens(model, tokenizer)
         pad = tokenizer.pad_token_id
         self._pad = pad if pad is not None else self._ends[0]
@@ -156,7 +158,7 @@ class Generator:
     def _read(self, row: list[int]) -> Completion:
         end = next((i for i, token in enumerate(row) if token in self._ends), None)
         ids = tuple(row if end is None else row[: end + 1])
-        text = self._tokenizer.decode(ids, skip_special_tokens=True)
+        text = self._chat.opening + self._tokenizer.decode(ids, skip_special_tokens=True)
         return Completion(text, len(ids), end is None, ids)
 
     def verdict_probabilities(
@@ -169,7 +171,9 @@ class Generator:
         tokenizer would not choose.
         """
         judged = list(zip(prompts, (completion.ids for completion in completions), strict=True))
-        distinct = list(dict.fromkeys(judged))
+        # In a thinking block that was cut off there may be a box, but no verdict.
+        read = [read_verdict(completion.text, labels) is not None for completion in completions]
+        distinct = list(dict.fromkeys(itertools.compress(judged, read)))
         positions: dict[tuple[str, tuple[int, ...]], VerdictPosition] = {}
         for prompt, ids in distinct:
             position = locate_verdict(self._tokenizer, ids, labels)
@@ -218,13 +222,7 @@ class Generator:
         return output.logits[0]
 
     def _encode(self, prompts: list[str]) -> list[list[int]]:
-        if not prompts:
-            return []
-        return self._tokenizer.apply_chat_template(
-            [messages(prompt, self._system_prompt) for prompt in prompts],
-            add_generation_prompt=True,
-            return_dict=False,
-        )
+        return self._chat.encode(self._tokenizer, prompts)
 
     def _pad_left(self, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and attention mask, both of shape (rows, longest row)."""

@@ -9,7 +9,7 @@ from spark_lab import answers, prompts
 from spark_lab.evaluation import metrics
 from spark_lab.evaluation.generation import Completer
 from spark_lab.evaluation.trial import Row, solve_row
-from spark_lab.records import Group, Question, Rollout
+from spark_lab.records import Group, Question, Rollout, cut_thinking
 from spark_lab.schema import EvalConfig
 
 
@@ -63,6 +63,9 @@ def policy_metrics(rows: Sequence[Row]) -> dict[str, float | None]:
         "policy/truncated_rate": metrics.mean([row["truncated"] for row in answered]),
         "policy/tokens": metrics.mean([row["tokens"] for row in answered]),
     }
+    if any("think>" in row["completion"] for row in answered):
+        cut = [cut_thinking(row["completion"]) for row in answered]
+        found["policy/thinking_cut_rate"] = metrics.mean(cut)
     if greedy:
         found["policy/greedy_accuracy"] = metrics.mean([row["reward"] for row in greedy])
     if rewards:

@@ -2,8 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from spark_lab.errors import Problem, UserError
+from spark_lab.schema import ModelConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Put into a chat template to see what becomes of it.
+_SYSTEM, _TEXT = "Mind the gap.", "How far is it?"
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """How a model is spoken to.
+
+    `folded`: its template has no system role, so the system prompt begins the user's turn.
+    `arguments`: further variables of the template. `opening`: what the template has already written
+    of every completion, such as the tag that opens a thinking block; it belongs to the text that is
+    graded and kept.
+    """
+
+    system_prompt: str | None = None
+    folded: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    opening: str = ""
+
+    @classmethod
+    def of(cls, config: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> Chat:
+        """Raises UserError where the chat template can't write a user's turn."""
+        arguments = dict(config.chat_template_kwargs)
+        asked = _rendered(tokenizer, messages(_TEXT, None), arguments)
+        folded = config.system_prompt is not None and not _has_system(tokenizer, arguments)
+        thought = asked.rpartition("<think>")
+        opened = bool(thought[1]) and "</think>" not in thought[2]
+        opening = thought[1] + thought[2] if opened else ""
+        return cls(config.system_prompt, folded, arguments, opening)
+
+    def messages(self, text: str) -> list[dict[str, str]]:
+        if self.folded:
+            return messages(f"{self.system_prompt}\n\n{text}", None)
+        return messages(text, self.system_prompt)
+
+    def encode(self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each prompt, up to where the model goes on."""
+        if not texts:
+            return []
+        return tokenizer.apply_chat_template(
+            [self.messages(text) for text in texts],
+            add_generation_prompt=True,
+            return_dict=False,
+            **self.arguments,
+        )
+
 
 def messages(text: str, system_prompt: str | None) -> list[dict[str, str]]:
-    """One user turn, after the system prompt where there is one (some chat templates have none)."""
+    """One user turn, after the system prompt where there is one."""
     turns = [{"role": "system", "content": system_prompt}] if system_prompt else []
     return [*turns, {"role": "user", "content": text}]
+
+
+def _rendered(
+    tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], arguments: dict[str, Any]
+) -> str:
+    from jinja2 import TemplateError
+
+    where, fix = "model.chat_template", "model.chat_template=FILE with a Jinja chat template"
+    try:
+        text = tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=True, **arguments
+        )
+    except (TemplateError, TypeError, ValueError) as error:
+        got = f"{type(error).__name__}: {error}"
+        expected = "a template that writes a user's turn"
+        raise UserError(Problem(where, got, expected, fix)) from error
+    if turns[-1]["content"] not in text:
+        got = f"a template that writes {text!r} for {turns[-1]['content']!r}"
+        raise UserError(Problem(where, got, "a template that writes the user's text", fix))
+    return text
+
+
+def _has_system(tokenizer: PreTrainedTokenizerBase, arguments: dict[str, Any]) -> bool:
+    """Some templates refuse a system turn, others leave it out."""
+    try:
+        return _SYSTEM in _rendered(tokenizer, messages(_TEXT, _SYSTEM), arguments)
+    except UserError:
+        return False

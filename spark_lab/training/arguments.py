@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from trl import GRPOConfig
 
@@ -39,6 +40,7 @@ def grpo_config(
     on_cpu: bool,
     bf16: bool,
     revision: str | None = None,
+    chat_template_kwargs: dict[str, Any] | None = None,
 ) -> GRPOConfig:
     """TRL's arguments. `config.grpo` may name any further field of GRPOConfig. `revision`: of a hub's
     model, which TRL loads once more where the policy is tied to it (`beta`)."""
@@ -73,6 +75,7 @@ def grpo_config(
         remove_unused_columns=False,
         use_cpu=on_cpu,
         bf16=bf16,
+        chat_template_kwargs=chat_template_kwargs or None,
     )
     if config.beta > 0 and revision is not None:
         settings["model_init_kwargs"] = {"revision": revision}

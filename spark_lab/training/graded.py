@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spark_lab.records import Verdict
+from spark_lab.records import Verdict, cut_thinking
 from spark_lab.training.schedule import Source
 
 
@@ -61,7 +61,8 @@ class GradedGroup:
 
 
 def objective_metrics(name: str, groups: Sequence[GradedGroup]) -> dict[str, float]:
-    """Reward statistics over samples; `zero_std_fraction` over groups (no gradient in those).
+    """Reward statistics over samples; `zero_std_fraction` over groups (no gradient in those);
+    `thinking_cut_fraction` where any sample thinks: those that end before their thinking block does.
 
     Of given completions there are only their number, without copies, and their length.
     """
@@ -79,10 +80,14 @@ def _reward_metrics(groups: Sequence[GradedGroup]) -> dict[str, float]:
     samples = [sample for group in groups for sample in group.samples]
     rewards = [sample.verdict.reward for sample in samples]
     flat = [len(set(group.rewards)) == 1 for group in groups]
-    return {
+    found = {
         "reward_mean": statistics.fmean(rewards),
         "reward_std": statistics.pstdev(rewards),
         "zero_std_fraction": statistics.fmean(flat),
         "parse_failure_rate": statistics.fmean(not sample.verdict.parsed for sample in samples),
         "truncated_fraction": statistics.fmean(sample.truncated for sample in samples),
     }
+    if any("think>" in sample.text for sample in samples):
+        cut = [cut_thinking(sample.text) for sample in samples]
+        found["thinking_cut_fraction"] = statistics.fmean(cut)
+    return found

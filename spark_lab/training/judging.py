@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from accelerate.utils import gather_object
 
-from spark_lab.models.chat import messages
 from spark_lab.training.graded import Sample
 
 if TYPE_CHECKING:
@@ -49,10 +48,11 @@ def _complete(trainer: SparkGRPOTrainer, prompts: list[str], *, at_once: int) ->
     own = padded[rank * each : (rank + 1) * each]
     samples: list[tuple[str, int, int]] = []
     for start in range(0, each, at_once):
-        chats = [messages(text, trainer.system_prompt) for text in own[start : start + at_once]]
+        chats = [trainer.chat.messages(text) for text in own[start : start + at_once]]
         prompt_ids, images, fields = trainer._tokenize_prompts(chats)
         ids, _ = trainer._generate_single_turn(prompt_ids, images, fields, num_generations=1)
         texts = trainer.processing_class.batch_decode(ids, skip_special_tokens=True)
+        texts = [trainer.chat.opening + text for text in texts]
         samples += zip(texts, map(len, prompt_ids), map(len, ids), strict=True)
     samples = gather_object(samples)
     trainer.meter.add_samples(trainer.cost, [lengths for _, *lengths in samples])

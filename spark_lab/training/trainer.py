@@ -37,7 +37,7 @@ from datasets import Dataset
 from torch.optim.lr_scheduler import LambdaLR
 from trl import GRPOConfig, GRPOTrainer
 
-from spark_lab.models.chat import messages
+from spark_lab.models.chat import Chat
 from spark_lab.training import judging, sampling
 from spark_lab.training.graded import Sample
 from spark_lab.training.learning_rate import LearningRate
@@ -71,7 +71,7 @@ class SparkGRPOTrainer(GRPOTrainer):
         cost: ModelCost,
         learning_rate: LearningRate,
         clock: int,
-        system_prompt: str | None = None,
+        chat: Chat | None = None,
         sort_micro_batches: bool = False,
         shared_prompts: str = "off",
         slow_judge: SlowJudge | None = None,
@@ -81,7 +81,7 @@ class SparkGRPOTrainer(GRPOTrainer):
         self.meter = meter
         self.cost = cost
         self._learning_rate = learning_rate
-        self.system_prompt = system_prompt
+        self.chat = chat or Chat()
         self._sort_micro_batches = sort_micro_batches
         self._local: list[Sample] = []
         # Of a window that is about to be sampled: the completions of its rows, where they are given.
@@ -121,7 +121,7 @@ class SparkGRPOTrainer(GRPOTrainer):
     ) -> list[float]:
         """TRL's reward function: grade this rank's rows, and keep what was seen for `absorb`."""
         for turns, ids, *where in zip(completions, completion_ids, group, place, strict=True):
-            text, (number, member) = turns[0]["content"], where
+            text, (number, member) = self.chat.opening + turns[0]["content"], where
             truncated = ids[-1] not in self.eos_token_ids
             verdict = self.loop.grade(number, text, member)
             hidden = self.loop.audit(number, text)
@@ -156,7 +156,7 @@ class SparkGRPOTrainer(GRPOTrainer):
         return super()._generate_and_score_completions(
             [
                 {
-                    "prompt": messages(prompts[group], self.system_prompt),
+                    "prompt": self.chat.messages(prompts[group]),
                     "group": group,
                     "place": place,
                 }
