@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 
 from spark_lab import runs
+from spark_lab.costs import cost_text
 from spark_lab.schema import Config
 
 _HEAD = """\
@@ -66,6 +67,7 @@ def plan_text(config: Config) -> str:
         f"  window   {trainer.prompts_per_window} groups x {trainer.group_size} = {rows} rollouts, "
         f"{config.schedule.kind}\n"
         f"  budget   {config.budget.limit:g} {config.budget.unit}\n"
+        f"{cost_text(config)}\n"
     )
 
 

@@ -95,7 +95,7 @@ def overrides(option: str, folder: Path) -> list[str]:
         parquet_file(folder / "data/train-00000-of-00002.parquet", DEEPMATH[:3])
         parquet_file(folder / "data/train-00001-of-00002.parquet", DEEPMATH[3:])
         return [f"task={option}", f"task.data.train_path={folder}", "task.data.eval_size=2"]
-    elif option == "spark_data":
+    elif option in ("spark_data", "spark_data_32b"):
         file = folder / "infer_data.json"
         file.write_text(json.dumps(SPARK_DATA))
         return [f"task={option}", f"task.data.train_path={file}", "task.data.eval_size=2"]

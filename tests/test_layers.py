@@ -15,7 +15,7 @@ LAYERS = [
     {"assessing", "tuning"},
     {"doctor", "manual", "sweeping", "viewing"},
     {"runner"},
-    {"observer"},
+    {"costs", "observer"},
     {"build"},
     {"training", "evaluation", "tracking"},
     {"preflight"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from spark_lab.errors import Problem
 
@@ -79,15 +80,27 @@ def _check_weights(folder: Path) -> list[Problem | None]:
     return problems
 
 
+def read_header(file: Path) -> dict[str, Any]:
+    """The entries (dtype, shape, data_offsets) of a safetensors file's tensors by name.
+
+    The file is 8 bytes of length, then JSON of that length, then the data. Raises what a file of
+    another kind makes JSON raise, and TypeError for one that is too short.
+    """
+    return _header(file)[0]
+
+
+def _header(file: Path) -> tuple[dict[str, Any], int]:
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(length)) if length <= file.stat().st_size - 8 else None
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}, 8 + length
+
+
 def _check_safetensors(file: Path) -> Problem | None:
-    """Reads the header alone: 8 bytes of length, then JSON with the place of every tensor."""
     try:
         size = file.stat().st_size
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(length)) if length <= size - 8 else None
-        entries = [entry for name, entry in header.items() if name != "__metadata__"]
-        end = 8 + length + max((entry["data_offsets"][1] for entry in entries), default=0)
+        entries, begin = _header(file)
+        end = begin + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
     except OSError as error:
         return Problem(str(file), str(error.strerror), "a readable file", COPY_AGAIN)
     except (ValueError, RecursionError, AttributeError, TypeError, KeyError, IndexError):
