@@ -12,7 +12,7 @@ from filelock import FileLock
 from spark_lab import runs
 from spark_lab.durable import write_text
 from spark_lab.errors import Problem, UserError
-from spark_lab.tuning import storage
+from spark_lab.tuning import samplers, storage
 from spark_lab.tuning.search import Search
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def _describe(search: Search, study: Study) -> None:
     token = search.folder / _TOKEN
     if not token.exists():
         write_text(token, f"{uuid.uuid4().hex}\n")
+    with samplers.quiet():  # for optuna-dashboard, which says "Objective 0" otherwise
+        study.set_metric_names(list(search.settings.metrics))
     study.set_user_attr(FOLDER, token.read_text(encoding="utf-8").strip())
     study.set_user_attr(MARK, search.identity())
 
