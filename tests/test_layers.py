@@ -16,7 +16,7 @@ LAYERS = [
     {"doctor", "manual", "sweeping", "viewing"},
     {"runner"},
     {"costs", "observer"},
-    {"build"},
+    {"build", "benchmarks"},
     {"training", "evaluation", "tracking"},
     {"preflight"},
     {"config"},

@@ -27,12 +27,13 @@ def solve(
     samples 1 ....
     """
     texts = [prompts.fill(template, question=question.text) for question in questions]
-    drawn = [
-        completer.complete(texts, temperature=config.answer_temperature, seed=config.seed),
-        completer.complete(
-            texts, samples=config.samples, temperature=config.temperature, seed=config.seed + 1
-        ),
-    ]
+    drawn = [completer.complete(texts, temperature=config.answer_temperature, seed=config.seed)]
+    if config.samples:
+        drawn.append(
+            completer.complete(
+                texts, samples=config.samples, temperature=config.temperature, seed=config.seed + 1
+            )
+        )
     greedy = [completer.complete(texts)] if config.answer_temperature > 0 else []
     first = -len(greedy)
     rows, groups = [], []

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from spark_lab.evaluation.test_time.scaling import Scaled, scale, scaled_metrics
+from spark_lab.evaluation.test_time.scaling import Scaled, reflected, scale, scaled_metrics
 
-__all__ = ["Scaled", "scale", "scaled_metrics"]
+__all__ = ["Scaled", "reflected", "scale", "scaled_metrics"]

@@ -35,6 +35,7 @@ from spark_lab.evaluation.test_time.pool import Pool, draw, judge_pools, make_po
 from spark_lab.evaluation.test_time.tournament import play
 from spark_lab.evaluation.trial import Row, rollout_of
 from spark_lab.prompts import TemplateSet
+from spark_lab.records import Question
 from spark_lab.schema import EvalConfig
 from spark_lab.tasks import Task
 
@@ -84,7 +85,7 @@ def scale(
         )
     pools = make_pools(task.eval, [*sampled, *more], task.verifier)
     judge_pools(pools, wanted // 2, asker, templates)
-    outcomes = _reflected(task, templates, config.test_time_rounds, solved, asker)
+    outcomes = reflected(task.eval, templates, config.test_time_rounds, solved, asker)
     outcomes += _voted(pools, wanted)
     outcomes += _trusted(pools, wanted // 2)
     outcomes += _tournaments(pools, wanted // 2, asker, templates)
@@ -110,12 +111,17 @@ def scaled_metrics(outcomes: Sequence[Row], rounds: int) -> dict[str, float | No
     }
 
 
-def _reflected(
-    task: Task, templates: TemplateSet, rounds: int, solved: Sequence[Row], asker: Asker
+def reflected(
+    questions: Sequence[Question],
+    templates: TemplateSet,
+    rounds: int,
+    solved: Sequence[Row],
+    asker: Asker,
 ) -> list[Row]:
-    questions = {question.index: question for question in task.eval}
+    """Outcomes of reflect_0 (the plain answers among the `solved` rows) to reflect_`rounds`."""
+    by_index = {question.index: question for question in questions}
     chains = [
-        chain.Chain(questions[row["question"]], rollout_of(row), row["tokens"])
+        chain.Chain(by_index[row["question"]], rollout_of(row), row["tokens"])
         for row in solved
         if row["sample"] == 0
     ]
