@@ -164,6 +164,13 @@ def build_evaluator(config: Config, judge_set: Path | None) -> Evaluator:
 
 
 def load_generator(config: Config, adapters: Path | None) -> Generator:
+    """Of a model that is only asked."""
+    return build_generator(config, *load_asked(config, adapters))
+
+
+def load_asked(
+    config: Config, adapters: Path | None
+) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
     """A model that is only asked, with a checkpoint's adapters, on the GPU where there is one."""
     quieten()
     if config.trainer.threads is not None:
@@ -172,7 +179,7 @@ def load_generator(config: Config, adapters: Path | None) -> Generator:
     if adapters is not None:
         model = PeftModel.from_pretrained(model, adapters)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return build_generator(config, model.to(device), tokenizer)
+    return model.to(device), tokenizer
 
 
 def build_generator(

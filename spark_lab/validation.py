@@ -97,16 +97,19 @@ def _check_context(config: Config) -> list[Problem]:
         return []  # a hub name: its length is known once it is loaded
     stored = json.loads(path.read_text(encoding="utf-8"))
     context = stored.get("text_config", stored).get("max_position_embeddings")
-    length = config.trainer.max_completion_length
-    if context is None or length < context:
-        return []
+    lengths = {
+        "trainer.max_completion_length": config.trainer.max_completion_length,
+        "eval.max_completion_length": config.eval.max_completion_length,
+    }
     return [
         Problem(
-            "trainer.max_completion_length",
+            key,
             f"{length}, while the model's context is {context} tokens",
             "room for a prompt and a completion in the context",
-            f"trainer.max_completion_length={context // 2} or less",
+            f"{key}={context // 2} or less",
         )
+        for key, length in lengths.items()
+        if context is not None and length is not None and length >= context
     ]
 
 

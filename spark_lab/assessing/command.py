@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spark_lab.assessing import store
+from spark_lab.assessing import store, suites
 from spark_lab.assessing.subject import Subject, find
 
 HELP = """\
 usage: spark-lab eval run=PATH [step=N] [KEY=VALUE ...]
        spark-lab eval model.path=PATH [KEY=VALUE ...]
+       spark-lab eval run=PATH or model.path=PATH suite=NAMES [data=DIR] [limit=N] [samples=K] [KEY=VALUE ...]
 
 Reasoning, judging, reflection, and test-time scaling (judge and reflect, best of N, votes, tournament)
 on held-out questions, each with a 95 % interval over the questions. The same command twice costs nothing.
@@ -26,6 +27,21 @@ on held-out questions, each with a 95 % interval over the questions. The same co
   spark-lab eval model.path=DIR task=data task.data.train_path=A task.data.eval_path=B
 
 Results: RUN/evals/ or ROOT/evals/, with result.json and every rollout (spark-lab rollouts FOLDER).
+
+Public benchmarks: one greedy answer to each question, then judged and reflected on (eval.test_time=off:
+without), each with a 95 % interval, by eval=benchmark unless another is typed. What was killed goes on
+where it was.
+
+  suite=NAMES      paper_llm, paper_vl (beside the paper's tables), reasoning, visual, reward, general,
+                   single ones such as gsm8k,math500, and any task of lm-eval as lm_eval:NAME
+                   (pip install 'spark-lab[lm-eval]'); their own questions take the place of the task's
+  data=DIR         copies on this machine, DIR/gsm8k/ or DIR/gsm8k.jsonl ...; without it the hub's
+  limit=N          the first N rows of each: a look, not a result
+  samples=K        draws K more answers to each question, for avg@K, pass@K and a vote (32 for AIME and
+                   AMC, which are small, and 0 for the others)
+
+  spark-lab eval model.path=Qwen/Qwen2.5-7B-Instruct suite=paper_llm
+  spark-lab eval run=spark/seed0 suite=gsm8k,math500 data=benchmarks eval.test_time=off
 """
 
 
@@ -34,8 +50,10 @@ def main(argv: list[str]) -> None:
     if not argv or {"-h", "--help"} & set(argv):
         print(HELP, end="")
         return
+    if suites.is_asked(argv):
+        return suites.main(argv)
     subject = find(argv, "eval")
-    folder = store.folder_of(subject)
+    folder = store.folder_of(subject, store.settings_of(subject))
     result = None if subject.config.force else store.load(folder)
     if result is None:
         result = _measure(subject, folder)

@@ -1,7 +1,8 @@
 """Where an evaluation on its own is kept, so that the same one is never measured twice.
 
-<run>/evals/step<n>-<hash>/, or <root>/evals/<model>-<hash>/: config.yaml (what shaped it),
-rollouts/*.jsonl.gz as in a run, and result.json, which is written last.
+<run>/evals/step<n>-<hash>/, or <root>/evals/<model>-<hash>/, for a benchmark with its name before the
+hash: config.yaml (what shaped it), rollouts/*.jsonl.gz as in a run, and result.json, which is written
+last.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from spark_lab.durable import write_text
 from spark_lab.errors import Problem, UserError
 from spark_lab.models.load import resolve_path
 from spark_lab.runs.provenance import environment, weights_digest
-from spark_lab.tracking.jsonl import write_rollouts
+from spark_lab.tracking.jsonl import Row, write_rollouts
 
 if TYPE_CHECKING:
     from spark_lab.evaluation import Evaluation
@@ -28,17 +29,22 @@ if TYPE_CHECKING:
 _RESULT = "result.json"
 
 Result = dict[str, Any]
+Settings = dict[str, Any]
 
 
-def folder_of(subject: Subject) -> Path:
-    """Equal settings and weights share a folder, others never do."""
-    settings = _settings(subject)
+def folder_of(subject: Subject, settings: Settings, label: str = "") -> Path:
+    """Equal settings, which include the weights, share a folder, others never do."""
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
     identity = hashlib.sha256(text.encode()).hexdigest()[:8]
-    if subject.run is not None:
-        return subject.run / "evals" / f"step{subject.step}-{identity}"
-    name = re.sub(r"[^\w.-]+", "-", Path(subject.config.model.path).name).strip("-") or "model"
-    return Path(subject.config.root).absolute() / "evals" / f"{name}-{identity}"
+    name = f"step{subject.step}"
+    if subject.run is None:
+        name = _file_name(Path(subject.config.model.path).name) or "model"
+    root = Path(subject.config.root).absolute() if subject.run is None else subject.run
+    return root / "evals" / "-".join(filter(None, (name, _file_name(label), identity)))
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", text).strip("-")
 
 
 def load(folder: Path) -> Result | None:
@@ -68,41 +74,62 @@ def prepare(folder: Path) -> None:
 
 def save(folder: Path, subject: Subject, evaluation: Evaluation, questions: str) -> Result:
     """Write an evaluation's rollouts and outcomes, and its result last."""
-    step = subject.step or 0
-    write_text(folder / "config.yaml", yaml.safe_dump(_settings(subject), sort_keys=False))
-    write_rollouts(folder / "rollouts", "eval", step, evaluation.rows)
     if evaluation.outcomes:
+        step = subject.step or 0
         write_rollouts(folder / "rollouts", "test_time", step, evaluation.outcomes)
-    result = {
-        "title": subject.title,
-        "run": None if subject.run is None else str(subject.run),
-        "step": subject.step,
+    found = {
         "questions": questions,
         "metrics": evaluation.metrics,
         "seconds": evaluation.seconds,
         "generated_tokens": evaluation.generated_tokens,
+    }
+    return write(folder, subject, settings_of(subject), evaluation.rows, found)
+
+
+def write(
+    folder: Path, subject: Subject, settings: Settings, rows: list[Row], found: Result
+) -> Result:
+    """Settings and rollouts, and last the result: what was found, of which model, on which machine."""
+    write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
+    write_rollouts(folder / "rollouts", "eval", subject.step or 0, rows)
+    result = {
+        "title": subject.title,
+        "run": None if subject.run is None else str(subject.run),
+        "step": subject.step,
+        **found,
         "environment": environment(),
     }
     write_text(folder / _RESULT, json.dumps(result, indent=2) + "\n")
     return result
 
 
-def _settings(subject: Subject) -> dict[str, Any]:
-    """All that shapes the numbers: the weights by their content, not by where they lie."""
+def settings_of(subject: Subject) -> Settings:
+    """All that shapes the numbers of an evaluation on a task's own questions."""
     config = asdict(subject.config)
-    model = {k: v for k, v in config["model"].items() if k not in ("path", "revision", "lora")}
     evaluation = {key: value for key, value in config["eval"].items() if key != "every"}
-    length = config["eval"]["max_completion_length"] or config["trainer"]["max_completion_length"]
     return {
-        "weights": _weights(subject),
+        "weights": weights(subject),
         "judge_set": subject.judge_set is not None,
         "task": config["task"],
-        "model": model,
-        "eval": evaluation | {"max_completion_length": length},
+        "model": model_settings(subject),
+        "eval": evaluation | {"max_completion_length": longest(subject)},
     }
 
 
-def _weights(subject: Subject) -> str:
+def model_settings(subject: Subject) -> Settings:
+    """How the model is asked, whatever its weights."""
+    model = asdict(subject.config.model)
+    return {key: value for key, value in model.items() if key not in ("path", "revision", "lora")}
+
+
+def longest(subject: Subject) -> int:
+    """Tokens of the longest completion."""
+    config = subject.config
+    return config.eval.max_completion_length or config.trainer.max_completion_length
+
+
+def weights(subject: Subject) -> str:
+    """By their content, not by where they lie; a hub's model by its name and revision."""
     model = subject.config.model
     folder = Path(resolve_path(model.path))
     base = weights_digest(folder) if folder.is_dir() else f"{model.path}@{model.revision}"

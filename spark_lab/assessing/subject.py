@@ -50,11 +50,18 @@ class Subject:
             return self.config.model.path
         return f"{self.run.parent.name} · {self.run.name} · step {self.step}"
 
+    def blind_for(self, asked: str) -> Problem:
+        """It sees no images, and something is asked about some."""
+        got = f"{self.config.model.path}, a model of text alone, for {asked}"
+        fix = "suite=paper_llm, or a model that sees images"
+        return Problem("model.path", got, "a model that sees images", fix)
 
-def find(words: Sequence[str], command: str) -> Subject:
+
+def find(words: Sequence[str], command: str, evaluation: str | None = None) -> Subject:
     """The subject of `run=PATH [step=N]` or `model.path=PATH`, with overrides among the words.
 
-    Raises UserError with what is missing, unknown or contradictory. No model is loaded.
+    `evaluation` is the option of `eval` for any model but the tiny one, unless another is typed; None:
+    a run's own. Raises UserError with what is missing, unknown or contradictory. No model is loaded.
     """
     own = {"run": "", "step": ""}
     overrides = []
@@ -70,25 +77,31 @@ def find(words: Sequence[str], command: str) -> Subject:
     if problems:
         raise UserError(*problems)
     if own["run"]:
-        return _of_run(own["run"], own["step"], overrides, command)
-    return Subject(_of_model(overrides, typed))
+        return _of_run(own["run"], own["step"], overrides, command, evaluation)
+    return Subject(_of_model(overrides, typed, evaluation))
 
 
-def _of_model(overrides: list[str], typed: list[str]) -> Config:
+def _of_model(overrides: list[str], typed: list[str], evaluation: str | None) -> Config:
     [path] = [text.partition("=")[2] for text in overrides if _key(text) == "model.path"][-1:]
     if path in BUILTIN:
         return to_config(compose_node(overrides))
-    chosen = [f"{group}={name}" for group, name in REAL_MODEL.items() if group not in typed]
+    usual = REAL_MODEL | ({"eval": evaluation} if evaluation else {})
+    chosen = [f"{group}={name}" for group, name in usual.items() if group not in typed]
     return to_config(compose_node(chosen + overrides))
 
 
-def _of_run(name: str, step: str, overrides: list[str], command: str) -> Subject:
+def _of_run(
+    name: str, step: str, overrides: list[str], command: str, evaluation: str | None
+) -> Subject:
     root = [text.partition("=")[2] for text in overrides if _key(text) == "root"]
     folder = find_run(name, Path((root or ["runs"])[-1]), f"spark-lab {command} run=")
     number = _step(folder, step, command)
     checkpoint = checkpoints.path_of(folder, number)
     checkpoints.verify(checkpoint)
     stored = runs.read_config(folder)
+    typed = [_key(text) for text in overrides]
+    if evaluation and "eval" not in typed and stored["model"]["path"] not in BUILTIN:
+        overrides = [f"eval={evaluation}", *overrides]
     config = _laid_over(stored, overrides)
     other_questions = any(_key(text).split(".")[0] == "task" for text in overrides)
     adapters = checkpoint if (checkpoint / ADAPTERS).is_file() else None

@@ -84,6 +84,11 @@ class Generator:
         with self._asking():
             self._decodes = decoding.obstacle(model) is None and decoding.exact(model)
 
+    @property
+    def sees_images(self) -> bool:
+        """Whether prompts may have images: they are text alone."""
+        return False
+
     def complete(
         self, prompts: list[str], *, samples: int = 1, temperature: float = 0.0, seed: int = 0
     ) -> list[list[Completion]]:
