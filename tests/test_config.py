@@ -34,16 +34,13 @@ NEEDS = {
     ],
     "preset=paper_spark": ["trainer.max_completion_length=40"],
 }
-<<<<<<< HEAD
 LARGE = {file.stem for file in (CONF / "model").glob("*.yaml")} - {"tiny", "local"}
 NEEDS |= {f"model={name}": ["trainer.max_completion_length=40"] for name in LARGE}
 NEEDS |= {
     f"preset={file.stem}": [*NEEDS["preset=paper_spark"], "model=tiny", "task=chain_sums"]
     for file in (CONF / "preset").glob("paper_spark_*.yaml")
 }
-=======
 NEEDS["eval=benchmark"] = ["eval.max_completion_length=256"]
->>>>>>> e90de41 (Measure a model on suites of benchmarks: kept, gone on with, beside the paper's tables)
 NEEDS |= {
     f"hydra/sweeper/{file.parent.name}={file.stem}": ["hydra/sweeper=optuna"]
     for file in (CONF / "hydra/sweeper").glob("*/*.yaml")
