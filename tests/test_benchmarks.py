@@ -242,6 +242,21 @@ def test_judging_and_reflecting_by_hand(tmp_path: Path) -> None:
     assert "tts/accuracy" not in measured("gsm8k", entries, boxed("1", "2")).figures
 
 
+def test_what_judging_gains_is_counted_by_the_benchmarks_own_figure(tmp_path: Path) -> None:
+    """Every answer is rejected, and every reflection says yes: one of three objects is there."""
+    config = replace(GREEDY, test_time="final", test_time_rounds=1)
+    entries = loaded("pope", tmp_path / "pope")
+    said = {"judge": r"\boxed{No}", "fix": r"\boxed{yes}"}
+    found = measured("pope", entries, boxed("no", "no", "no"), config, **said)
+    assert value(found, "f1") == 0.0 and value(found, "tts/f1") == pytest.approx(1 / 2)
+    assert value(found, "tts/gain") == pytest.approx(1 / 2)
+    assert value(found, "accuracy") == pytest.approx(2 / 3)
+    turned = loaded("mmbench", tmp_path / "mmbench")
+    said["fix"] = r"\boxed{dog}"
+    found = measured("mmbench", turned, boxed("A", "A"), config, **said)
+    assert value(found, "circular") == 0.0 and value(found, "tts/circular") == 1.0
+
+
 MALFORMED = {
     "a column is missing": ("gsm8k", {"answer": None}, "its fields: question"),
     "no final answer": ("gsm8k", {"answer": "It is 3"}, "an answer in the form 'hashes'"),

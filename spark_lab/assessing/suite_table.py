@@ -16,15 +16,14 @@ from spark_lab.benchmarks import catalogue, general, paper
 from spark_lab.benchmarks.benchmark import Benchmark
 from spark_lab.tracking import words
 
-PIPED_WIDTH = 160
+PIPED_WIDTH = 172
 _DASH = "\N{EN DASH}"
-_JUDGED = "tts/accuracy"
 # Further figures in words; those without an entry are named as they are.
 _WORDS = {
     "strict": "steps and whole, strict",
     "loose": "steps and whole, loose",
     "every_variant": "right in every variant",
-    "accuracy": "each question by itself",
+    "accuracy": "accuracy, question by question",
     "overall_official": "by the official rule",
     "macro": "mean of its groups",
     "maths": "mathematics",
@@ -55,7 +54,7 @@ def show(results: Mapping[str, Result], names: str, title: str) -> None:
         console.print(Text(f"  {line}", style="dim"), soft_wrap=True)
     for suite in suites:
         for table in paper.TABLES.get(suite, ()):
-            console.print()
+            console.print(Text(f"\n  {table.title}", style="bold"))
             console.print(Padding(_beside(table, results), (0, 2), expand=False))
     console.print()
     for name, result in results.items():
@@ -110,11 +109,13 @@ def _scaling(results: Mapping[str, Result]) -> Table | None:
     heads = ("right %", "95 % interval", "gain", "95 % interval", "tokens before", "and after")
     table = _table("judged and reflected on", *heads)
     for name, result in _answered(results).items():
-        if _JUDGED in result["metrics"]:
-            spent = [f"{result['tokens'][key]:,.0f}" for key in ("accuracy", _JUDGED)]
-            cells = [*_pair(result, _JUDGED), *_pair(result, "tts/gain", signed=True)]
+        benchmark = catalogue.BENCHMARKS[name]
+        judged = f"tts/{benchmark.headline}"
+        if judged in result["metrics"]:
+            spent = [f"{result['tokens'][key]:,.0f}" for key in ("accuracy", "tts/accuracy")]
+            cells = [*_pair(result, judged), *_pair(result, "tts/gain", signed=True)]
             cells += [Text(one, style="dim") for one in spent]
-            table.add_row(Text(catalogue.BENCHMARKS[name].title), *cells)
+            table.add_row(Text(benchmark.title), *cells)
     return table if table.row_count else None
 
 
@@ -209,26 +210,24 @@ def _notes(results: Mapping[str, Result]) -> list[str]:
 
 def _left_out(suites: Sequence[str]) -> list[str]:
     """What a table of the paper has and can't be measured."""
-    shown = {
-        name
-        for suite in suites
-        for table in paper.TABLES.get(suite, ())
-        for name, _ in table.columns
-    }
+    tables = [table for suite in suites for table in paper.TABLES.get(suite, ())]
+    shown = {name for table in tables for name, _ in table.columns}
     return [
-        f"{name}: not measured, as {why}." for name, why in general.JUDGED.items() if name in shown
+        f"{title}: not measured, as {why}."
+        for name, (title, why) in general.JUDGED.items()
+        if name in shown
     ]
 
 
 def _beside(table: paper.Table, results: Mapping[str, Result]) -> Table:
     """The paper's rows, then this model's with one answer, then after judging and reflecting."""
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    shown.add_column(table.title, no_wrap=True)
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 0, 0, 1))
+    shown.add_column("the paper's", no_wrap=True)
     for name, metric in table.columns:
-        title = catalogue.BENCHMARKS[name].title if name in catalogue.BENCHMARKS else name
-        shown.add_column(f"{title} maths" if metric else title, justify="right")
+        title = _title(name)
+        shown.add_column(f"{title} maths" if metric else title, justify="right", overflow="fold")
     for name in table.averages:
-        shown.add_column(f"mean {name}", justify="right", style="bold")
+        shown.add_column(name, justify="right", style="bold")
     for label, values in table.rows.items():
         by_column = dict(zip(table.columns, values, strict=True))
         shown.add_row(label, *_numbers(table, by_column), end_section=label == [*table.rows][-1])
@@ -240,6 +239,11 @@ def _beside(table: paper.Table, results: Mapping[str, Result]) -> Table:
         if found and (not judged or found != _own(table, results, judged=False)):
             shown.add_row(Text(label, style="bold"), *_numbers(table, found))
     return shown
+
+
+def _title(name: str) -> str:
+    known = catalogue.BENCHMARKS
+    return known[name].title if name in known else general.JUDGED[name][0]
 
 
 def _numbers(table: paper.Table, values: Mapping[paper.Column, float]) -> list[str]:
@@ -263,7 +267,8 @@ def _own(
             continue
         metrics = results[name]["metrics"]
         headline = catalogue.BENCHMARKS[name].headline
-        wanted = metric or (_JUDGED if judged and _JUDGED in metrics else headline)
+        scaled = f"tts/{headline}"
+        wanted = metric or (scaled if judged and scaled in metrics else headline)
         if wanted in metrics:
             found[name, metric] = 100 * metrics[wanted]
     return found

@@ -42,7 +42,7 @@ def measure(
         rounds = config.test_time_rounds
         outcomes += reflected(questions, templates, rounds, solved, asker)
         rows += asker.rows
-    found = figures(benchmark, entries, [row for row in rows if row["set"] == "heldout"], outcomes)
+    found = figures(benchmark, entries, rows, outcomes)
     tokens = {"accuracy": fmean(row["tokens"] for row in rows if row["sample"] == 0)}
     if outcomes:
         last = [row for row in outcomes if row["size"] == config.test_time_rounds]

@@ -98,6 +98,6 @@ def chosen(text: str) -> tuple[list[Benchmark], list[str]]:
 
 def _no_benchmark(text: str, name: str) -> Problem:
     if name in general.JUDGED:
-        got = f"{name}: {general.JUDGED[name]}"
+        got = "{}: {}".format(*general.JUDGED[name])
         return Problem(f"suite={text}", got, "what can be scored here", "leave it out")
     return unknown(f"suite={text}", name, [*SUITES, *BENCHMARKS], "suite=")

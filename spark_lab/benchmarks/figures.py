@@ -73,6 +73,8 @@ def ratio(tops: Sequence[float], bottoms: Sequence[float]) -> Figure:
     value = fmean(tops) / below
     rest = [(top - value * bottom) / below for top, bottom in zip(tops, bottoms, strict=True)]
     variance = sum(one**2 for one in rest) / max(1, count - 1) / count
+    if not variance:
+        return Figure(value, None, None, count)
     return _clipped(_around(value, variance, count), 0.0, 1.0)
 
 
@@ -83,18 +85,21 @@ def jackknife(units: Sequence, statistic: Callable[[Sequence], float]) -> Figure
         return Figure(value, None, None, count)
     without = np.array([statistic([*units[:i], *units[i + 1 :]]) for i in range(count)])
     variance = (count - 1) / count * ((without - without.mean()) ** 2).sum()
+    if not variance:
+        return Figure(value, None, None, count)
     return _around(value, float(variance), count)
 
 
 def average(figures: Sequence[Figure]) -> Figure:
-    """The mean of independent figures, each weighing the same."""
+    """The mean of independent figures, each weighing the same; either side of the interval from
+    those sides of theirs."""
     value = fmean(one.value for one in figures)
     count = sum(one.count for one in figures)
     if any(one.low is None or one.high is None for one in figures):
         return Figure(value, None, None, count)
-    z = _z()
-    variance = sum(((one.high - one.low) / (2 * z)) ** 2 for one in figures) / len(figures) ** 2
-    return _around(value, variance, count)
+    below = sum((one.value - one.low) ** 2 for one in figures) ** 0.5 / len(figures)
+    above = sum((one.high - one.value) ** 2 for one in figures) ** 0.5 / len(figures)
+    return Figure(value, value - below, value + above, count)
 
 
 def _z() -> float:

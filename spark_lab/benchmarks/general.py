@@ -16,8 +16,8 @@ from spark_lab.benchmarks.figures import Figure, ratio, share
 from spark_lab.benchmarks.visual import all_variants
 from spark_lab.tasks.reading import Row
 
-# What can't be measured here, and why.
-JUDGED = {"mmvet": "its free answers are graded by GPT-4, which is a paid service"}
+# What can't be measured here: its title, and why.
+JUDGED = {"mmvet": ("MMVet", "its free answers are graded by GPT-4, which is a paid service")}
 _EMPTY = (None, "", "nan")
 _MMMU_IMAGES = tuple(f"image_{number}" for number in range(1, 8))
 # RealWorldQA's own requests for the bare answer.

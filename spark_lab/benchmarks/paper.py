@@ -75,9 +75,13 @@ _LLM = Table(
         "GRPO, policy and reward": (16.7, 3.3, 50.0, 92.7, 76.6, 80.1, 48.3, 43.7),
         "SPARK-7B": (16.7, 6.7, 62.5, 93.2, 79.4, 81.1, 58.8, 55.7),
     },
-    {"maths": _TEXT, "reward": _RB2, "all": (*_TEXT, *_RB2)},
+    {"mean maths": _TEXT, "mean reward": _RB2, "mean all": (*_TEXT, *_RB2)},
 )
-_VL_AVERAGES = {"maths": _VISUAL, "reward": (*_RB2, *_VLRB), "all": (*_VISUAL, *_RB2, *_VLRB)}
+_VL_AVERAGES = {
+    "mean maths": _VISUAL,
+    "mean reward": (*_RB2, *_VLRB),
+    "mean all": (*_VISUAL, *_RB2, *_VLRB),
+}
 _VL_7B = Table(
     "Table 1, from Qwen2.5-VL-7B-Instruct",
     (*_VISUAL, *_RB2, *_VLRB),
@@ -115,7 +119,7 @@ _OTHERS = Table(
         "Qwen2.5-VL-7B": (82.2, 64.1, 58.0, 69.7, 89.0, 85.9, 77.0, 68.4),
         "SPARK-VL-7B": (84.4, 67.3, 58.7, 71.5, 90.8, 88.2, 77.2, 68.5),
     },
-    {"average": _GENERAL},
+    {"mean": _GENERAL},
 )
 TABLES: dict[str, tuple[Table, ...]] = {
     "paper_llm": (_LLM,),

@@ -18,32 +18,49 @@ Figures = dict[str, Figure]
 def figures(
     benchmark: Benchmark, entries: Sequence[Entry], rows: Sequence[Row], outcomes: Sequence[Row]
 ) -> Figures:
-    """`rows` are those of `policy.solve`; `outcomes` those of judging and reflecting, where it was due.
+    """`rows` are those of `policy.solve` and of judging and reflecting; `outcomes` of the latter.
 
-    accuracy: of one answer to each question. avg_at_k, pass_at_k, vote_at_k: of k samples.
-    tts/accuracy: after judging and reflecting; tts/gain: that minus accuracy, paired by question.
+    accuracy: of one answer to each question. avg_at_k, pass_at_k, vote_at_k: of k samples. tts/*: the
+    same after judging and reflecting; tts/gain: the headline's change, paired by question where the
+    headline is accuracy.
     """
     answered = {row["question"]: row for row in rows if row["sample"] == 0}
     singles = [answered[entry.question.index] for entry in entries]
     right = [row["reward"] for row in singles]
-    found = {
-        "accuracy": _accuracy(entries, right),
-        "parse_failure_rate": share([float(not row["parsed"]) for row in singles]),
-        "truncated_rate": share([float(row["truncated"]) for row in singles]),
-    }
+    found = _judged(benchmark, entries, right, [row["answer"] for row in singles])
+    found["parse_failure_rate"] = share([float(not row["parsed"]) for row in singles])
+    found["truncated_rate"] = share([float(row["truncated"]) for row in singles])
     found |= _sampled(entries, rows)
     if outcomes:
-        found |= _scaled(entries, right, outcomes)
-    found |= _categories(entries, right)
+        found |= _scaled(benchmark, entries, rows, outcomes, found)
+    return found | _categories(entries, right)
+
+
+def _judged(
+    benchmark: Benchmark,
+    entries: Sequence[Entry],
+    right: Sequence[float],
+    given: Sequence[str | None],
+) -> Figures:
+    found = {"accuracy": _accuracy(entries, right)}
     if benchmark.extra is not None:
-        said = [row["answer"] for row in singles]
-        found |= benchmark.extra(entries, [bool(one) for one in right], said)
+        found |= benchmark.extra(entries, [bool(one) for one in right], given)
     return found
 
 
 def _accuracy(entries: Sequence[Entry], right: Sequence[float]) -> Figure:
-    units = [entry.unit or str(entry.question.index) for entry in entries]
+    units = _units(entries)
     return share(right) if len(set(units)) == len(units) else clustered(right, units)
+
+
+def _mean(entries: Sequence[Entry], values: Sequence[float]) -> Figure:
+    units = _units(entries)
+    return mean(values) if len(set(units)) == len(units) else clustered(values, units)
+
+
+def _units(entries: Sequence[Entry]) -> list[str]:
+    """What stands or falls together: a question, or all those of one unit."""
+    return [entry.unit or str(entry.question.index) for entry in entries]
 
 
 def _sampled(entries: Sequence[Entry], rows: Sequence[Row]) -> Figures:
@@ -57,7 +74,7 @@ def _sampled(entries: Sequence[Entry], rows: Sequence[Row]) -> Figures:
     k = len(samples[0])
     rewards = [[row["reward"] for row in group] for group in samples]
     found = {
-        f"avg_at_{k}": mean([fmean(one) for one in rewards]),
+        f"avg_at_{k}": _mean(entries, [fmean(one) for one in rewards]),
         f"pass_at_{k}": share([metrics.pass_at_k(k, one.count(1.0), k) for one in rewards]),
     }
     if k > 2:
@@ -71,11 +88,28 @@ def _voted(entry: Entry, samples: Sequence[Row]) -> float:
     return 0.0 if place is None else samples[place]["reward"]
 
 
-def _scaled(entries: Sequence[Entry], right: Sequence[float], outcomes: Sequence[Row]) -> Figures:
+def _scaled(
+    benchmark: Benchmark,
+    entries: Sequence[Entry],
+    rows: Sequence[Row],
+    outcomes: Sequence[Row],
+    before: Figures,
+) -> Figures:
     rounds = max(row["size"] for row in outcomes)
-    last = {row["question"]: row for row in outcomes if row["size"] == rounds}
-    after = [last[entry.question.index]["accuracy"] for entry in entries]
-    return {"tts/accuracy": _accuracy(entries, after), "tts/gain": difference(after, right)}
+    by_size = {(row["question"], row["size"]): row["accuracy"] for row in outcomes}
+    first, last = (
+        [by_size[entry.question.index, size] for entry in entries] for size in (0, rounds)
+    )
+    # A reflection replaces the answer before it.
+    said = {row["question"]: row["answer"] for row in rows if row["sample"] == 0}
+    said |= {row["question"]: row["answer"] for row in rows if row["objective"] == "reflect"}
+    given = [said[entry.question.index] for entry in entries]
+    after = _judged(benchmark, entries, last, given)
+    gain = difference(last, first)
+    if benchmark.headline != "accuracy":
+        change = after[benchmark.headline].value - before[benchmark.headline].value
+        gain = Figure(change, None, None, after[benchmark.headline].count)
+    return {f"tts/{name}": figure for name, figure in after.items()} | {"tts/gain": gain}
 
 
 def _categories(entries: Sequence[Entry], right: Sequence[float]) -> Figures:
