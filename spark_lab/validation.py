@@ -26,7 +26,10 @@ def check(config: Config) -> list[Problem]:
     if not any(problem.where.startswith("task") for problem in problems):
         problems += tasks.check_task(config.task)
     problems += _check_model(config)
-    if not any(problem.where.startswith(("task", "model")) for problem in problems):
+    # What is wrong with a model's folder is told by the name of its file.
+    if not check_model_path(config.model.path) and not any(
+        problem.where.startswith("task") for problem in problems
+    ):
         problems += _check_images(config)
     problems += _check_templates(config)
     return problems

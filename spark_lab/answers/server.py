@@ -28,8 +28,9 @@ from importlib import import_module
 
 Compare = Callable[..., bool]
 
-# Seconds of processor time and of wall time.
-LIMITS = {"math": (0.4, 0.8), "regex": (0.4, 0.8), "reasoning_gym": (4.0, 8.0)}
+# Seconds of processor time, and of wall time: that long only where processors are shared by a hundred,
+# since a comparison that is given no processor is not a wrong answer.
+LIMITS = {"math": (0.4, 60.0), "regex": (0.4, 60.0), "reasoning_gym": (4.0, 120.0)}
 MEMORY_BYTES = 2 << 30
 # Fills the lazy caches of sympy and antlr, so that the first budget isn't spent on them.
 WARM_UP = [

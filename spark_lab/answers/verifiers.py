@@ -40,11 +40,12 @@ _TOLERANCE = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:e-\d{1,2})?")
 
 
 def verify(verifier: str, answer: str | None, gold: str) -> bool:
-    """Whether `answer` is right by that verifier, in less than a second whatever the text.
+    """Whether `answer` is right by that verifier, after less than half a second of processor time
+    whatever the text.
 
-    (Your own function takes as long as it takes; a generator's own scorer has four seconds of
-    processor time.) The first comparison that needs a helper process also starts it (about 0.7 s,
-    once), and raises UserError if that fails. So does your own function where it raises.
+    (Your own function takes as long as it takes; a generator's own scorer has four seconds.) The
+    first comparison that needs a helper process also starts it (about 0.7 s, once), and raises
+    UserError if that fails. So does your own function where it raises.
     """
     if answer is None or max(len(answer), len(gold)) > LONGEST_ANSWER:
         return False
