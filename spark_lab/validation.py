@@ -86,12 +86,20 @@ def _check_model(config: Config) -> list[Problem]:
         fix = "pip install flash-attn, or model.attention=auto"
         got = "flash_attention_2, which is not installed"
         problems.append(Problem("model.attention", got, "an installed kernel", fix))
-    if model.chat_template is not None and not Path(model.chat_template).is_file():
-        fix = "model.chat_template=FILE"
-        problems.append(Problem("model.chat_template", model.chat_template, "a file", fix))
+    if model.chat_template is not None:
+        problems += _check_readable(Path(model.chat_template))
     if model.lora is not None:
         problems += check_adapters(model.lora)
     return problems or _check_context(config)
+
+
+def _check_readable(file: Path) -> list[Problem]:
+    try:
+        file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        got = f"{file} ({error.strerror if isinstance(error, OSError) else error})"
+        return [Problem("model.chat_template", got, "a file in UTF-8", "model.chat_template=FILE")]
+    return []
 
 
 def _check_context(config: Config) -> list[Problem]:
@@ -99,7 +107,10 @@ def _check_context(config: Config) -> list[Problem]:
     if not path.is_file():
         return []  # a hub name: its length is known once it is loaded
     stored = json.loads(path.read_text(encoding="utf-8"))
-    context = stored.get("text_config", stored).get("max_position_embeddings")
+    text = stored.get("text_config", stored)
+    context = text.get("max_position_embeddings") if isinstance(text, dict) else None
+    if not isinstance(context, int):
+        return []  # loading says what is wrong with it
     lengths = {
         "trainer.max_completion_length": config.trainer.max_completion_length,
         "eval.max_completion_length": config.eval.max_completion_length,
@@ -112,7 +123,7 @@ def _check_context(config: Config) -> list[Problem]:
             f"{key}={context // 2} or less",
         )
         for key, length in lengths.items()
-        if context is not None and length is not None and length >= context
+        if length is not None and length >= context
     ]
 
 

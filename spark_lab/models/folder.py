@@ -12,6 +12,7 @@ INDEX = "model.safetensors.index.json"
 COPY_AGAIN = "copy or download the file again"
 SAVE_MODEL = "save the model into the folder with save_pretrained (safetensors)"
 SAVE_TOKENIZER = "save the tokenizer into the same folder with save_pretrained"
+OTHERS = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
 # Files that a tokenizer without tokenizer.json is made of.
 OLDER_TOKENIZERS = ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
@@ -25,6 +26,8 @@ def check_folder(folder: Path) -> list[Problem]:
         )
         return [Problem("model.path", f"{folder}, an adapter alone", "a whole model", fix)]
     found = [_check_json(folder / "config.json", SAVE_MODEL), *_check_weights(folder)]
+    # Transformers would go on without its end tokens.
+    found += [_check_json(folder / name, COPY_AGAIN) for name in OTHERS if (folder / name).exists()]
     tokenizer = folder / "tokenizer.json"
     if tokenizer.is_file():
         found.append(_check_json(tokenizer, SAVE_TOKENIZER))
@@ -63,17 +66,25 @@ def _check_json(file: Path, fix: str) -> Problem | None:
 def _check_weights(folder: Path) -> list[Problem | None]:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        pickles = sorted(folder.glob("*.bin")) + sorted(folder.glob("*.pt"))
-        others = ", ".join(file.name for file in pickles)
-        got = f"{others}, pickles, which are never loaded" if others else "no weights"
+        others = [file.name for kind in ("*.bin", "*.pt", "*.pth") for file in folder.glob(kind)]
+        got = (
+            f"{', '.join(sorted(others))}, pickles, which are never loaded"
+            if others
+            else "no weights"
+        )
+        if any(folder.glob("*.gguf")):
+            got = "GGUF weights, which can be asked but not trained"
         return [Problem(str(folder), got, "*.safetensors", SAVE_MODEL)]
     problems = [_check_safetensors(file) for file in files]
     index = folder / INDEX
     if index.is_file() and (broken := _check_json(index, COPY_AGAIN)) is not None:
         return [*problems, broken]
     if index.is_file():
-        named = set(json.loads(index.read_bytes()).get("weight_map", {}).values())
-        missing = sorted(named - {file.name for file in files})
+        places = json.loads(index.read_bytes()).get("weight_map")
+        if not isinstance(places, dict) or not all(isinstance(f, str) for f in places.values()):
+            got = "a weight_map that is none"
+            return [*problems, Problem(str(index), got, "the file of every weight", COPY_AGAIN)]
+        missing = sorted(set(places.values()) - {file.name for file in files})
         if missing:
             got = "no " + ", ".join(missing)
             problems.append(Problem(str(folder), got, f"all files of {INDEX}", COPY_AGAIN))

@@ -10,6 +10,7 @@ from spark_lab.models import precision
 from spark_lab.models.adapters import four_bit
 from spark_lab.models.folder import check_folder
 from spark_lab.models.precision import Precision
+from spark_lab.models.soundness import check_loaded, explained
 from spark_lab.schema import ModelConfig
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def load_model(
     """Model and tokenizer, on the CPU (4-bit weights: on the GPU), ready for TRL: left padding and a
     padding token. `trained`: not only asked.
 
-    Raises UserError for a folder without a model, a hub id that can't be had, or a model without a
-    chat template.
+    Raises UserError for a folder without a model, a hub id that can't be had, a model that is not what
+    its files say (see `models.soundness`), or one without a chat template.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -58,15 +59,23 @@ def load_model(
         raise UserError(*problems)
     dtype = precision_of(config, trained=trained).weights
     attention = {} if config.attention == "auto" else {"attn_implementation": config.attention}
-    tokenizer = load_tokenizer(config)
-    model = AutoModelForCausalLM.from_pretrained(
-        resolve_path(config.path),
-        revision=config.revision,
-        dtype=getattr(torch, dtype),
-        use_safetensors=True,
-        **attention,
-        **four_bit(config.lora, dtype),
-    )
+    path = resolve_path(config.path)
+    quantised = four_bit(config.lora, dtype)
+    with explained(config.path):
+        tokenizer = load_tokenizer(config)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            path,
+            revision=config.revision,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            trust_remote_code=False,
+            # Said by check_loaded, with names.
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **attention,
+            **quantised,
+        )
+    check_loaded(path, model, tokenizer, report)
     return model, tokenizer
 
 
@@ -83,14 +92,9 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     path = resolve_path(config.path)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            path, revision=config.revision, padding_side="left"
-        )
-    except OSError as error:
-        reason = str(error).partition("\n")[0]
-        fix = "check the spelling, the network, and HF_TOKEN if the model is gated"
-        raise UserError(Problem("model.path", reason, "a model on the hub", fix)) from error
+    tokenizer = AutoTokenizer.from_pretrained(
+        path, revision=config.revision, padding_side="left", trust_remote_code=False
+    )
     if config.chat_template is not None:
         tokenizer.chat_template = Path(config.chat_template).read_text(encoding="utf-8")
     if tokenizer.chat_template is None:
