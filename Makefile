@@ -31,7 +31,7 @@ test: install
 	$(BIN)/python -m pytest $(ARGS)
 
 # What SPARK costs and saves beside TRL, then whether the statistics keep their promises. Some of it:
-# make bench ARGS="judge memory", make bench ARGS=truth, make bench ARGS="scoring --rounds 9".
+# make bench ARGS="judge memory", make bench ARGS="truth kills", make bench ARGS="scoring --rounds 9".
 bench: install
 	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
 

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -33,12 +34,12 @@ TIMED = ("time", "seconds", "pid", "started", "updated", "attempt")
 DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
-def start(root: Path, *words: str) -> subprocess.Popen:
+def start(root: Path, *words: str, output: int | IO[str] = subprocess.PIPE) -> subprocess.Popen:
     command = [sys.executable, "-c", "from spark_lab.cli import main; main()"]
     return subprocess.Popen(
         [*command, *TINY, "-m", *words, f"root={root}"],
         env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"},
-        stdout=subprocess.PIPE,
+        stdout=output,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
@@ -98,7 +99,7 @@ def points(root: Path) -> dict[tuple[str, str], list[int]]:
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     while not condition():
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline

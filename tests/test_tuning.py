@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from test_sweeping import DONE, snapshot, start
+from search_kills import kill
+from test_sweeping import DONE, snapshot, start, wait_for
 
 from spark_lab import runs
 from spark_lab.analysis.search import read
@@ -31,10 +32,13 @@ def data(root: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The root of a search of four trials of two seeds, pruned over both, and what it printed."""
+    """The root of a search of four trials of two seeds, pruned over both, one of whose workers was
+    killed while it trained, and what it printed."""
     root = tmp_path_factory.mktemp("search")
     process = start(root, *COMMAND)
-    said, _ = process.communicate(timeout=500)
+    wait_for(lambda: any(runs.complete_checkpoints(f) for f in runs.find_runs(root)), process)
+    kill(process, "worker")
+    said, _ = process.communicate(timeout=1500)
     assert process.returncode == DONE and "Traceback" not in said, said
     return root, said
 
@@ -57,8 +61,17 @@ def test_trials_are_ordinary_runs(finished: tuple[Path, str]) -> None:
         config = runs.read_config(folders[0])
         rate = trial["params"]["trainer.learning_rate"]
         assert config["trainer"]["learning_rate"] == rate
-        assert sum(runs.read_status(f).get("attempt") for f in folders) == len(folders)
     assert f"{root}" in said and "4 of 4 runs are done." in said.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_what_it_was_training(finished: tuple[Path, str]) -> None:
+    """Two at most: joblib ends the other worker as well."""
+    root, said = finished
+    assert said.count("a worker process was killed") == 1
+    statuses = [runs.read_status(folder) for folder in runs.find_runs(root)]
+    assert all(status["state"] in ("done", "pruned") for status in statuses)
+    assert 1 <= sum(status["attempt"] - 1 for status in statuses) <= 2
 
 
 @pytest.mark.slow
@@ -100,6 +113,6 @@ def test_the_same_command_again_runs_nothing(finished: tuple[Path, str]) -> None
     root, _ = finished
     before = snapshot(root)
     process = start(root, *COMMAND)
-    said, _ = process.communicate(timeout=200)
+    said, _ = process.communicate(timeout=600)
     assert process.returncode == DONE and "Traceback" not in said, said
     assert snapshot(root) == before, "no run, report or record was written anew"

@@ -193,6 +193,19 @@ def test_every_named_search_says_what_it_asks_and_can_be_read(name: str, tmp_pat
     assert found.untuned is not None and len(found.fresh_seeds) == 5
 
 
+def test_the_command_that_is_kept_makes_the_search_anew(tmp_path: Path) -> None:
+    """What is asked and how, not where; a password least of all."""
+    search_words = ["seed=7", "hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=3"]
+    where = ["hydra.sweeper.storage=postgresql://me:secret@db/lab", "hydra.sweeper.workers=2"]
+    found = searches.read("tune_mix", [*search_words, *where, f"root={tmp_path}"], False)
+    assert found is not None
+    assert found.axes.command == ("spark-lab", "-cn", "tune_mix", *search_words)
+    again = searches.read("tune_mix", [*search_words, f"root={tmp_path}"], False)
+    assert again is not None and again.identity() == found.identity() and again.n_trials == 3
+    typed = search(tmp_path, "name=mine").axes.command
+    assert typed[:3] == ("spark-lab", "-m", "hydra/sweeper=optuna") and "name=mine" in typed
+
+
 def test_what_is_typed_wins_over_a_named_search(tmp_path: Path) -> None:
     """A choice that is settled decides the conditions that rest on it."""
     for schedule in ("mixed", "joint"):

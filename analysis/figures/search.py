@@ -17,6 +17,7 @@ from spark_lab.analysis.figures.look import (
     MUTED,
     PAPER,
     VERMILION,
+    arm_marks,
     panels,
     percent_axis,
     styled,
@@ -76,6 +77,33 @@ def history(searched: Searched) -> Figure:
     axes.set_ylabel(wrapped(axis_label(metric), 34))
     metric_axis(axes.yaxis, metric)
     figure.legend(loc="outside lower center", ncols=5, frameon=False)
+    return figure
+
+
+@styled
+def race(searches: Sequence[Searched]) -> Figure:
+    """The best score so far of each search over the tokens that its trials have generated."""
+    [metric, *_] = searches[0].metrics
+    figure, (axes,) = panels(1, width=7.4, height=3.2)
+    names = [searched.data["name"] for searched in searches]
+    for searched, mark in zip(searches, arm_marks(names).values(), strict=True):
+        trials = sorted(searched.trials, key=lambda t: t.number)
+        spent = dict(
+            zip([t.number for t in trials], np.cumsum([t.tokens for t in trials]), strict=True)
+        )
+        best = best_so_far(trials, searched.maximized[0])
+        x = [spent[number] for number, _ in best] + [spent[trials[-1].number]]
+        y = [value for _, value in best] + [best[-1][1]]
+        axes.step(
+            x, y, where="post", color=mark.colour, linestyle=mark.dash, label=searched.data["name"]
+        )
+        axes.plot(x[:-1], y[:-1], mark.marker, color=mark.colour, markersize=4.5)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("generated tokens")
+    metric_axis(axes.xaxis, "compute/generated_tokens")
+    axes.set_ylabel(wrapped(f"best so far: {axis_label(metric)}", 34))
+    metric_axis(axes.yaxis, metric)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spark_lab.analysis.load import RunData, load_runs
 from spark_lab.analysis.report import arms as grouping
-from spark_lab.analysis.report import record, samples, search, tables, test_time
+from spark_lab.analysis.report import record, samples, search, search_sides, tables, test_time
 from spark_lab.analysis.report.contrasts import Verdict, contrast_arms
 from spark_lab.analysis.report.drawings import Artist, Drawing
 from spark_lab.analysis.report.measures import GLOSSARY, STARTING_MODEL
@@ -19,6 +19,7 @@ from spark_lab.analysis.verdicts import metric_words
 
 TAGS = ("better", "worse", "not separable", "budgets differ", "one seed", "no spread", "refused")
 TABLES = (
+    "search_sides",
     "search_worth",
     "search_space",
     "search_best",
@@ -65,6 +66,7 @@ class Report:
     answer: Drawing
     coevolution: list[Drawing]
     test_time: test_time.Section | None
+    sides: search_sides.Sides | None
     searches: list[search.Section]
     health: Drawing
     samples: list[samples.Samples]
@@ -78,7 +80,8 @@ class Report:
 
     @property
     def tables(self) -> list[Table]:
-        searched = [table for found in self.searches for table in found.tables]
+        beside = [self.sides.table] if self.sides else []
+        searched = beside + [table for found in self.searches for table in found.tables]
         own = (self.skills, self.own_answers, self.compute, self.summaries, self.contrasts)
         scaled = (self.test_time.arms, self.test_time.strategies) if self.test_time else ()
         found = (*searched, *own, *scaled, self.configuration, self.provenance)
@@ -87,7 +90,8 @@ class Report:
     @property
     def drawings(self) -> list[Drawing]:
         scaled = [self.test_time.drawing] if self.test_time else []
-        searched = [drawing for found in self.searches for drawing in found.drawings]
+        beside = [self.sides.drawing] if self.sides else []
+        searched = beside + [drawing for found in self.searches for drawing in found.drawings]
         return [*searched, self.forest, *self.coevolution, *scaled, self.health]
 
 
@@ -125,6 +129,7 @@ def compose(paths: Sequence[Path], command: str, axis: str | None = None) -> Rep
         answer=artist.answer(),
         coevolution=artist.coevolution(),
         test_time=scaled,
+        sides=search_sides.sides(searches),
         searches=sections,
         health=artist.health(),
         samples=[samples.of_arm(arm) for arm in arms],

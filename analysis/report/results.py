@@ -38,21 +38,27 @@ class Entry:
 
 
 def entry(report: Report, command: str) -> Entry:
-    """The entry of a report on one named sweep; `command` makes it anew from the run folders.
+    """The entry of a report on one named sweep, or on searches side by side; `command` makes it anew
+    from the run folders.
 
     Raises UserError where the sweep asks nothing of a metric.
     """
-    if len(report.sweeps) != 1 or not report.asked or not report.primary:
+    if not (len(report.sweeps) == 1 or _is_of_searches(report)):
         raise UserError(_no_answer(report))
-    [sweep], [asked] = report.sweeps, report.asked
+    if not report.asked or not report.primary:
+        raise UserError(_no_answer(report))
+    sweep, asked = "+".join(report.sweeps), report.asked[0]
     draw = report.answer.draw
     parts = [f"## {markdown(sweep)}", f"**{markdown(asked.question)}**"]
     if draw:
         alt = markdown(f"{sweep}: {report.answer.title}")
         parts.append(f"![{alt}]({FIGURES}/{sweep}.svg)\n\n*{markdown(report.answer.caption)}*")
     verdicts = [one for metric in report.primary for one in report.verdicts.get(metric, [])]
+    if report.sides:  # the untuned configuration is the same in every search
+        verdicts = [one for one in verdicts if one.tag != "no spread"] or verdicts
     lines = [f"**{one.tag}** {markdown(one.line)}" for one in verdicts]
     parts.append(_listed(lines or [f"No verdict: {markdown(asked.primary)} was not compared."]))
+    parts += _searches(report)
     parts.append(f"Settled by: {markdown(asked.answer)}")
     parts.append(f"{as_markdown(report.skills)}\n*{markdown(report.skills.caption)}*")
     facts = dict(report.setup)
@@ -64,6 +70,24 @@ def entry(report: Report, command: str) -> Entry:
     parts.append("\n".join(f"    {command}" for command in commands))
     parts.append(markdown(report.limits))
     return Entry(sweep, "\n\n".join(parts) + "\n", draw() if draw else None)
+
+
+def _is_of_searches(report: Report) -> bool:
+    return report.sides is not None and len(report.searches) == len(report.sweeps)
+
+
+def _searches(report: Report) -> list[str]:
+    """What each search has found, and where there are several, how they compare."""
+    beside = report.sides
+    parts = []
+    if beside is not None:
+        parts += [_listed(list(map(markdown, beside.lines))), as_markdown(beside.table).rstrip()]
+        parts.append(f"*{markdown(beside.table.caption)}*")
+    for search in report.searches:
+        name = f" {markdown(search.name)}" if len(report.searches) > 1 else ""
+        parts.append(f"The search{name}:")
+        parts.append(_listed(list(map(markdown, search.lines))))
+    return parts
 
 
 def collect(entry: Entry, folder: Path) -> Path:
@@ -115,4 +139,5 @@ def _no_answer(report: Report) -> Problem:
         got, fix = f"{report.sweeps[0]}, which asks nothing", "-cn NAME of a sweep with a question"
     else:
         got, fix = f"{report.sweeps[0]}, which names no metric", "question.primary=policy/accuracy"
-    return Problem("--results", got, "one sweep whose question names a primary metric", fix)
+    expected = "one sweep whose question names a primary metric, or searches for one metric"
+    return Problem("--results", got, expected, fix)

@@ -73,7 +73,7 @@ def sentences(searched: Searched, worth: Sequence[Worth]) -> list[str]:
         return [f"{luck} No fresh seeds have been run to say by how much."]
     again = [_on_fresh_seeds(one, one.again) for one in worth if one.again is not None]
     beside = worth[0].untuned is not None
-    apart = ["Verdicts says whether tuned and untuned can be told apart."] if beside else []
+    apart = ["The verdicts say whether tuned and untuned can be told apart."] if beside else []
     return [luck, *again, *apart]
 
 

@@ -21,6 +21,8 @@ _BASIC = "BasicSweeper"
 _NAME = re.compile(r"[\w+=,-][\w.+=,-]*")
 # Where results go and how they come about: without a mark on them.
 _PLUMBING = ("root", "tracking", "dry_run", "force", "reuse", "retry", "trainer.threads")
+# Of a search: where and by how many, and not what it asks. An address may hold a password.
+_SEARCHED_BY = ("hydra.sweeper.storage", "hydra.sweeper.workers", "hydra.sweeper.max_failures")
 # Of no interest to a sweep's name.
 _UNNAMED = (*_PLUMBING, "name", "question", "seed", "arm")
 # Of a sweep's file, beside the settings of its runs.
@@ -122,7 +124,8 @@ def read(config_name: str, overrides: list[str], multirun: bool) -> Axes | None:
 def command_of(config_name: str, overrides: list[str], multirun: bool) -> tuple[str, ...]:
     """What gives the same results when it is typed, without what only says how and where."""
     named = () if config_name == "config" else ("-cn", config_name)
-    kept = [text for text in overrides if not is_hydra(text) and not _among(_PLUMBING, text)]
+    kept = [text for text in overrides if not _among((*_PLUMBING, *_SEARCHED_BY), text)]
+    kept = [text for text in kept if not is_hydra(text) or _is_of_search(text)]
     return ("spark-lab", *named, *(("-m",) if multirun else ()), *kept)
 
 
@@ -155,6 +158,11 @@ def key_of(override: str) -> str:
 def is_hydra(override: str) -> bool:
     """Whether an override is about Hydra itself."""
     return key_of(override).partition(".")[0].partition("/")[0] == "hydra"
+
+
+def _is_of_search(override: str) -> bool:
+    """Whether an override says what is searched, and how: hydra/sweeper/sampler=gp."""
+    return key_of(override).replace("/", ".").startswith("hydra.sweeper")
 
 
 def _refuse_intervals(overrides: list[str], fixed: list[str], swept: list[Override]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from functools import partial
 from typing import Any, TypeVar
 
@@ -24,6 +25,14 @@ from spark_lab.sweeping.worker import Outcome, run_one
 
 T = TypeVar("T")
 
+
+class WorkerLost(Exception):
+    """A process of the launcher was killed, and the launcher has ended the others."""
+
+    def __str__(self) -> str:
+        return "a worker process was killed (out of memory?)"
+
+
 # A run's folder holds everything; Hydra is to leave nothing of its own.
 _QUIET = (
     "hydra.output_subdir=null",
@@ -43,7 +52,7 @@ def workers(axes: Axes) -> int | None:
 def launch(axes: Axes, planned: list[PlannedRun]) -> list[Outcome]:
     """Runs them all; returns when the last one has ended, with the outcomes in order.
 
-    What was planned is what runs, whatever happens to conf/ in the meantime.
+    Where a worker is killed, what is not done has stopped. What was planned is what runs, whatever happens to conf/ in the meantime.
     """
     job = partial(
         _job,
@@ -52,14 +61,17 @@ def launch(axes: Axes, planned: list[PlannedRun]) -> list[Outcome]:
         workers=workers(axes),
         main_process=os.getpid(),
     )
-    return launch_jobs(axes, job, len(planned), planned[0].config.root)
+    try:
+        return launch_jobs(axes, job, len(planned), planned[0].config.root)
+    except WorkerLost as lost:
+        return [Outcome("done") if run.done else Outcome("stopped", str(lost)) for run in planned]
 
 
 def launch_jobs(axes: Axes, job: Callable[[DictConfig], T], count: int, root: str) -> list[T]:
     """What `job` returned in each of `count` jobs of the command's launcher, in order.
 
     The launcher itself is used, as Hydra's sweeper only multiplies. Its jobs get no configuration,
-    only their number (hydra.job.num).
+    only their number (hydra.job.num). Raises WorkerLost.
     """
     GlobalHydra.instance().clear()
     search_path = create_config_search_path("pkg://spark_lab.conf")
@@ -77,6 +89,8 @@ def launch_jobs(axes: Axes, job: Callable[[DictConfig], T], count: int, root: st
             config=config,
         )
         returned: Any = launcher.launch([[] for _ in range(count)], initial_job_idx=0)
+    except BrokenExecutor as error:
+        raise WorkerLost from error
     finally:
         GlobalHydra.instance().clear()
     return [one.return_value for one in returned]

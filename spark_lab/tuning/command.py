@@ -96,10 +96,19 @@ def _search(search: Search, study: Study, terminal: Console) -> None:
         markup=False,
         soft_wrap=True,
     )
-    count = min(search.workers, left)
-    job = partial(work, search=search, main_process=os.getpid())
     with Watch(search, terminal):
-        launch.launch_jobs(search.axes, job, count, search.example.root)
+        _train(search, min(search.workers, left), terminal)
+
+
+def _train(search: Search, count: int, terminal: Console) -> None:
+    """Where a worker is killed, new ones take over; not for ever, as a trial may be what kills them."""
+    job = partial(work, search=search, main_process=os.getpid())
+    for _ in range(search.settings.max_failures):
+        try:
+            launch.launch_jobs(search.axes, job, count, search.example.root)
+            return
+        except launch.WorkerLost as lost:
+            terminal.print(f"{lost}: others take over", markup=False, soft_wrap=True)
 
 
 def _conclude(

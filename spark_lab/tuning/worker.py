@@ -6,6 +6,7 @@ to live for it.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -29,10 +30,17 @@ _ORPHAN_SECONDS = 60.0
 
 
 def work(node: DictConfig, search: Search, main_process: int) -> None:
-    """The whole life of a worker. Raises UserError where the storage fails."""
+    """The whole life of a worker. Raises UserError where the storage fails.
+
+    A worker whose command was killed on its machine ends the trial that it has, and no more.
+    """
+    ours = os.getppid() == main_process
     desk = Desk(search)
     try:
-        while (asked := desk.ask()) is not None:
+        while not (ours and os.getppid() != main_process):
+            asked = desk.ask()
+            if asked is None:
+                return
             state = _train(search, desk, asked, main_process)
             if state is None:
                 return

@@ -1,13 +1,14 @@
-"""What SPARK costs and saves beside TRL's GRPOTrainer, and whether the statistics keep their promises.
+"""What SPARK costs and saves beside TRL's GRPOTrainer; are verdicts true, do searches survive?
 
-    make bench                               # everything: half an hour of one core
+    make bench                               # everything: three quarters of an hour of one core
     make bench ARGS="judge memory"           # some sections
     make bench ARGS="scoring --rounds 9"
 
 Both trainers go through the same windows in turns, in one process. Tables are printed, every single
 figure goes to .bench/<time>-<commit>.json, and `make bench-compare` sets two such files side by
 side. Judge windows use a random model: the architecture of Qwen2.5-0.5B in bf16 on a GPU, one of
-23 M weights in fp32 on a CPU. Exits with 1 where a promise of the statistics is broken.
+23 M weights in fp32 on a CPU. Exits with 1 where a promise of the statistics is broken,
+or a killed search has lost or repeated a trial.
 """
 
 from __future__ import annotations
@@ -36,29 +37,31 @@ SECTIONS = {
     module.__name__.partition(".")[2]: module
     for module in (solve, scoring, judge, step, memory, growth, search, commands)
 }
-TRUTH = "truth"
+TRUTH, KILLS = "truth", "kills"
 FOLDER = machine.ROOT / ".bench"
 
 
 def main(words: list[str]) -> int:
     given = _arguments(words)
     warnings.simplefilter("ignore")
-    wanted = given.sections or [*SECTIONS, TRUTH]
-    measured = [name for name in wanted if name != TRUTH]
+    wanted = given.sections or [*SECTIONS, TRUTH, KILLS]
+    measured = [name for name in wanted if name in SECTIONS]
     if measured:
         _measure(measured, given)
+    here, commands = Path(__file__).parent, []
     if TRUTH in wanted:
-        files = sorted(Path(__file__).parent.glob("bench_truth*.py"))
-        codes = [subprocess.call([sys.executable, file]) for file in files]
-        return int(any(codes))
-    return 0
+        commands += [[sys.executable, file] for file in sorted(here.glob("bench_truth*.py"))]
+    if KILLS in wanted:
+        commands.append([sys.executable, "-m", "pytest", "-n0", here / "bench_kills.py"])
+    codes = [subprocess.call(command, cwd=machine.ROOT) for command in commands]
+    return int(any(codes))
 
 
 def _arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = ", ".join([*SECTIONS, TRUTH])
+    names = ", ".join([*SECTIONS, TRUTH, KILLS])
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {names}; default all")
     usual = "qwen2.5-0.5b" if ON_GPU else "small"
     parser.add_argument("--model", choices=SCALES, default=usual, help="of the judge windows")
@@ -66,7 +69,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="for the JSON file")
     given = parser.parse_args(words)
     for name in given.sections:
-        if name not in (*SECTIONS, TRUTH):
+        if name not in (*SECTIONS, TRUTH, KILLS):
             parser.error(f"got {name}; expected some of {names}")
     if given.rounds is not None and given.rounds < 1:
         parser.error(f"got --rounds {given.rounds}; expected 1 or more")
