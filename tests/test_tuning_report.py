@@ -16,8 +16,10 @@ from simulated_search import simulate_search
 from spark_lab.analysis import report
 from spark_lab.analysis.figures.search import best_so_far, trained
 from spark_lab.analysis.importance import RESAMPLES, importances
+from spark_lab.analysis.report import results
 from spark_lab.analysis.report.content import compose
 from spark_lab.analysis.report.search_words import value_words
+from spark_lab.analysis.report.table import markdown
 from spark_lab.analysis.search import Trial, as_study, knee, read
 from spark_lab.errors import UserError
 
@@ -194,3 +196,59 @@ def test_numbers_of_keys_are_short_and_whole_ones_exact() -> None:
     numbers = {3e-4: "3e-4", 0.00031234: "3.12e-4", 0.0684: "0.0684", 128.0: "128", 1024: "1024"}
     assert {value: value_words(value) for value in numbers} == numbers
     assert value_words("[pointwise,reflect]") == "pointwise+reflect"
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same search without giving up, and one by random draws of fewer trials."""
+    root = tmp_path_factory.mktemp("others")
+    whole = simulate_search(root, name="whole", n=6)
+    words = ["hydra/sweeper/sampler=random", "hydra.sweeper.seed=1"]
+    drawn = simulate_search(root, *words, name="drawn", n=4)
+    return whole, drawn
+
+
+def test_searches_beside_one_another_say_what_each_took_and_what_its_choice_is_worth(
+    folder: Path, others: tuple[Path, Path]
+) -> None:
+    whole, drawn = map(read, others)
+    found = compose(others, "x").sides
+    assert found is not None
+    keys = [column.key for column in found.table.columns]
+    rows = {row[0].value: dict(zip(keys, row, strict=True)) for row in found.table.rows}
+    assert list(rows) == ["whole", "drawn", "untuned"], "as typed, and the untuned one once"
+    for searched in (whole, drawn):
+        row = rows[searched.data["name"]]
+        assert row["tokens"].value == sum(trial.tokens for trial in searched.trials)
+        assert row["trials"].value == len(searched.trials)
+        assert row["found"].value == searched.chosen.values[0]
+    assert rows["whole"]["minus"].value is None
+    for name in ("drawn", "untuned"):
+        minus = rows[name]["minus"]
+        apart = rows[name]["again"].value - rows["whole"]["again"].value
+        assert minus.value == pytest.approx(apart) and minus.low < minus.value < minus.high
+    share = round(100 * (1 - rows["drawn"]["tokens"].value / rows["whole"]["tokens"].value))
+    [line] = found.lines
+    assert f"{share} % fewer than whole" in line and "On 3 fresh seeds" in line
+    assert found.drawing.draw() is not None
+    assert compose([folder], "x").sides is None
+
+
+def test_searches_for_different_metrics_are_not_held_against_one_another(
+    folder: Path, several: Path
+) -> None:
+    assert compose([folder, several], "x").sides is None
+
+
+def test_results_hold_what_a_search_found_and_how_searches_compare(
+    folder: Path, others: tuple[Path, Path], tmp_path: Path
+) -> None:
+    alone = results.entry(compose([folder], ""), "again").text
+    for line in compose([folder], "").searches[0].lines:
+        assert f"- {markdown(line)}\n" in alone
+    beside = results.entry(compose(others, ""), "again")
+    assert beside.sweep == "drawn+whole"
+    text = results.collect(beside, tmp_path).read_text()
+    assert "| drawn | random | none | 4 | 0 |" in text and "| untuned |" in text
+    assert "The search whole:" in text and "fewer than whole" in text
+    assert "no spread" not in text, "untuned is untuned in both"
