@@ -40,7 +40,7 @@ Flags
 
 _WIDTH = len("hydra/sweeper/sampler")
 # Options that Hydra ships.
-_HYDRAS = {"hydra/sweeper": ("basic",)}
+_HYDRAS = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
 
 
 def help_text(commands: Mapping[str, tuple[str, str]]) -> str:
@@ -75,6 +75,7 @@ def _groups() -> dict[str, str]:
     text = (files("spark_lab.conf") / "config.yaml").read_text(encoding="utf-8")
     chosen = dict(re.findall(r"(?m)^  - ([\w/]+): \[?(\w+)\]?$", text))
     # Hydra's own way of a multirun, and what a search has besides.
+    chosen |= {"hydra/launcher": "basic"}
     chosen |= {"hydra/sweeper": "basic", "hydra/sweeper/sampler": "tpe"}
     chosen["hydra/sweeper/pruner"] = "none"
     return {

@@ -53,10 +53,10 @@ def _mistakes(loader: ConfigLoader, overrides: list[str], text: str) -> list[Pro
     except OverrideParseException:
         return [_unreadable(text)]
     key = parsed.key_or_group
-    if key == "hydra" or key.startswith(("hydra.", "hydra/")):
-        return []
     if loader.get_group_options(key):
         return _wrong_options(loader, parsed, key)
+    if key == "hydra" or key.startswith(("hydra.", "hydra/")):
+        return []
     if parsed.is_sweep_override():
         return [_several_values(text, parsed)]
     if "/" in key:

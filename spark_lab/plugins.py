@@ -3,6 +3,8 @@ the sweeper of conf/hydra/sweeper/optuna.yaml."""
 
 from __future__ import annotations
 
+import warnings
+
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -20,4 +22,6 @@ class SweepsSearchPath(SearchPathPlugin):
 
 def register() -> None:
     """Idempotent. Hydra's own scan doesn't see plug-ins of an editable install."""
+    # conf/hydra/launcher explains the launchers' own options, under their own names.
+    warnings.filterwarnings("ignore", r"\n'hydra/launcher/\w+' is validated against", UserWarning)
     Plugins.instance().register(SweepsSearchPath)

@@ -31,7 +31,7 @@ def sweep(root: Path, *overrides: str) -> plan.Plan:
 def test_the_launcher_says_how_many_run_at_a_time(
     words: list[str], expected: int, tmp_path: Path
 ) -> None:
-    assert launch.workers(sweep(tmp_path, *words).axes) == expected
+    assert launch.workers(sweep(tmp_path, *words).axes, 5) == expected
 
 
 @pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]])

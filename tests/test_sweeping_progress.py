@@ -35,7 +35,7 @@ def test_a_run_stands_where_its_folder_says(four: tuple[PlannedRun, ...]) -> Non
     goes(four[0], "done", 1.0)
     goes(four[1], "running", 0.25)
     goes(four[2], "failed", 0.5)
-    now = [standing(run, 0.0) for run in four]
+    now = [standing(run) for run in four]
     assert [(s.state, s.fraction) for s in now] == [
         ("done", 1.0),
         ("running", 0.25),
@@ -48,17 +48,27 @@ def test_a_run_stands_where_its_folder_says(four: tuple[PlannedRun, ...]) -> Non
 def test_what_an_earlier_command_left_is_waiting(four: tuple[PlannedRun, ...]) -> None:
     goes(four[0], "done", 1.0)
     goes(four[1], "running", 0.25)
-    since = time.time() + 1
-    assert standing(four[0], since, due=False).state == "done"
-    assert standing(four[0], since) == Standing(four[0].name, "waiting", 0.0)
-    assert standing(four[1], since) == Standing(four[1].name, "waiting", 0.25)
+    assert standing(four[0]).state == "done"
+    left = [run.status["updated"] for run in four[:2]]
+    assert standing(four[0], left[0]) == Standing(four[0].name, "waiting", 0.0)
+    assert standing(four[1], left[1]) == Standing(four[1].name, "waiting", 0.25)
+
+
+def test_a_host_whose_clock_is_behind_is_seen_all_the_same(
+    four: tuple[PlannedRun, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes(four[0], "stopped", 0.25)
+    watch = Watch("s", four, four, "off", Console(file=io.StringIO()))
+    monkeypatch.setattr(time, "time", lambda: 1.0)
+    goes(four[0], "running", 0.5)
+    assert [now.state for now in watch._look()] == ["running", *["waiting"] * 3]
 
 
 def test_a_damaged_run_is_its_own_failure(four: tuple[PlannedRun, ...]) -> None:
     goes(four[0], "done", 1.0)
     (four[0].folder / "status.json").write_text("{")
     assert not four[0].done
-    assert standing(four[0], 0.0, due=False).state == "failed"
+    assert standing(four[0]).state == "failed"
     assert "status.json" in four[0].status["error"]
 
 
@@ -96,7 +106,7 @@ def test_time_left_goes_by_this_commands_pace(four: tuple[PlannedRun, ...]) -> N
     goes(four[0], "done", 1.0)
     watch = Watch("s", four, four[1:], "off", Console(file=io.StringIO()))
     watch._began -= 10.0
-    begun = [standing(run, 0.0) for run in four]
+    begun = [standing(run) for run in four]
     assert watch.seconds_left(begun) is None
     half = [begun[0], Standing("a", "running", 0.5), *begun[2:]]
     assert watch.seconds_left(half) == pytest.approx(50.0, rel=0.05)

@@ -53,7 +53,7 @@ TWO = "hydra.sweeper.maximize=[policy/accuracy,fixed/judge/pairwise_accuracy]"
         ([LR, "hydra.sweeper.constraints=['a<1']"], "constraints", "METRIC<=NUMBER"),
         ([LR, "hydra.sweeper.constraints=['polcy/tokens<=9']"], "constraints", "policy/tokens"),
         ([LR, "hydra.sweeper.when=['a if b']"], "hydra.sweeper.when", "KEY if OTHER"),
-        ([LR, "hydra/sweeper/sampler=tpee"], "command line", "tpe"),
+        ([LR, "hydra/sweeper/sampler=tpee"], "sampler=tpee", "did you mean"),
         ([LR, "hydra.sweeper.sampler.n_ei_candidates=0"], "n_ei_candidates", "at least 1"),
         ([LR, "hydra/sweeper/sampler=grid"], "trainer.learning_rate", "a grid tries each"),
         ([LR, "hydra/sweeper/sampler=cmaes"], "cmaes", "two or more"),

@@ -105,10 +105,10 @@ def is_written(folder: Path) -> bool:
     try:
         with (folder / _LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
     except BlockingIOError:
         return True
+    except OSError:  # there is none yet; or no lock can be had, which opening the run explains
+        return False
     return False
 
 
@@ -146,9 +146,15 @@ def _lock(folder: Path) -> IO[str]:
                 "wait until it ends, or give this run another seed or name",
             )
         ) from error
-    with suppress(OSError):  # the number only serves the message above
+    except OSError as error:
+        lock.close()
+        fix = "root=PATH on another one, or mount it with locks (Lustre: -o flock)"
+        got = f"a file system without locks ({error.strerror})"
+        where = f"root={folder.parents[2]}"
+        raise UserError(Problem(where, got, "locks that all hosts see", fix)) from error
+    with suppress(OSError):  # the name only serves the message above
         lock.truncate()
-        lock.write(str(os.getpid()))
+        lock.write(f"{os.getpid()} on {os.uname().nodename}")
         lock.flush()
     return lock
 

@@ -15,7 +15,7 @@ from spark_lab.config import compose_node
 from spark_lab.errors import Problem, UserError, unknown
 from spark_lab.preflight import split
 from spark_lab.schema import QuestionConfig
-from spark_lab.sweeping import question
+from spark_lab.sweeping import launchers, question
 
 _BASIC = "BasicSweeper"
 _NAME = re.compile(r"[\w+=,-][\w.+=,-]*")
@@ -57,7 +57,7 @@ class Axes:
     """A multirun command taken apart.
 
     `fixed` holds for every run; `settings` are those of it that were typed and can change results.
-    `name` is name=... or the name in the sweep's file. `workers` is None where the launcher decides.
+    `name` is name=... or the name in the sweep's file. `workers` is as of `launchers.workers`.
     `command` is what to type for the same results, wherever and however they are made.
     """
 
@@ -98,6 +98,7 @@ def read(config_name: str, overrides: list[str], multirun: bool) -> Axes | None:
         return None
     if not str(section.sweeper.get("_target_")).endswith(_BASIC):
         return None
+    launchers.check(section.launcher)
     _refuse_intervals(overrides, fixed, swept)
     typed = {parsed.key_or_group for parsed in swept} | {key_of(text) for text in fixed}
     params = {key: v for key, v in (section.sweeper.params or {}).items() if key not in typed}
@@ -115,7 +116,7 @@ def read(config_name: str, overrides: list[str], multirun: bool) -> Axes | None:
         arms=_arms(node),
         name=node.get("name"),
         name_is_typed="name" in typed,
-        workers=workers_of(section.launcher),
+        workers=launchers.workers(section.launcher),
         question=question.read(node),
         command=command_of(config_name, overrides, multirun),
     )
@@ -179,13 +180,6 @@ def _refuse_intervals(overrides: list[str], fixed: list[str], swept: list[Overri
     ]
     if problems:
         raise UserError(*problems)
-
-
-def workers_of(launcher: DictConfig) -> int | None:
-    """Runs at a time: joblib says how many (-1: one a core), the basic launcher has one."""
-    if str(launcher.get("_target_")).endswith("BasicLauncher"):
-        return 1
-    return launcher.get("n_jobs")
 
 
 def _arms(node: DictConfig) -> tuple[Arm, ...]:

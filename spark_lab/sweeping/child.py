@@ -23,11 +23,16 @@ INTERRUPTED = 130
 _GRACE_SECONDS = 20.0
 
 
-def main(config: Config, overrides: list[str], log: Path, parent: Connection | None) -> None:
-    """Train, with everything that is printed going to `log`. Exit codes as of the command line.
+def main(
+    config: Config, overrides: list[str], log: Path, parent: Connection | None, place: str
+) -> None:
+    """Train in the folder `place`, with everything that is printed going to `log`. Exit codes as of
+    the command line.
 
     A `parent` at the other end of a pipe is asked after each evaluation whether to go on.
     """
+    # Python starts a process where its parent was started, not where that is now.
+    os.chdir(place)
     _print_into(log)
     _stop_when_orphaned()
     from spark_lab import runner
@@ -79,5 +84,7 @@ def _stop_when_orphaned() -> None:
         time.sleep(_GRACE_SECONDS)
         os._exit(INTERRUPTED)
 
-    signal.signal(signal.SIGINT, interrupt)
+    # A queue's notice before it takes the machine away; it may come to every process of a job.
+    for notice in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(notice, interrupt)
     threading.Thread(target=watch, daemon=True).start()

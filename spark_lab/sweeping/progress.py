@@ -37,12 +37,12 @@ class Standing:
     fraction: float
 
 
-def standing(run: PlannedRun, since: float, *, due: bool = True) -> Standing:
-    """What a run's folder says. For a run that is due, what is older than `since` (unix seconds)
-    was left by an earlier command."""
+def standing(run: PlannedRun, left: float | None = None) -> Standing:
+    """What a run's folder says. `left`: the time stamp that an earlier command left there. No clock
+    is read, as another host's may be wrong."""
     status = run.status
     state = status.get("state", "waiting")
-    old = due and status.get("updated", 0.0) < since
+    old = left is not None and status.get("updated") == left
     if state == "done":
         return Standing(run.name, "waiting", 0.0) if old else Standing(run.name, state, 1.0)
     return Standing(run.name, "waiting" if old else state, fraction(run.folder / "metrics.jsonl"))
@@ -89,9 +89,8 @@ class Watch:
         self._mode = ("live" if usable else "plain") if mode == "auto" else mode
         self._name = name
         self._planned = planned
-        self._due = {run.name for run in due}
+        self._left = {run.name: run.status.get("updated") for run in due}
         self._terminal = terminal
-        self._since = time.time()
         self._began = time.monotonic()
         self._said: dict[str, str] = {}
         self._spoke = self._began
@@ -131,7 +130,7 @@ class Watch:
                 self._speak(standings)
 
     def _look(self) -> list[Standing]:
-        return [standing(run, self._since, due=run.name in self._due) for run in self._planned]
+        return [standing(run, self._left.get(run.name)) for run in self._planned]
 
     def _speak(self, standings: list[Standing]) -> None:
         changed = [now for now in standings if self._said[now.name] != now.state]

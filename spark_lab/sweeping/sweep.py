@@ -46,7 +46,7 @@ def run(wanted: Plan, command: list[str]) -> int:
     axes = wanted.axes
     first = wanted.runs[0].config
     if first.dry_run:
-        print(forecast.text(wanted, launch.workers(axes)))
+        print(forecast.text(wanted, launch.workers(axes, len(wanted.runs))))
         return DONE
     plan.write(wanted)
     terminal = Console(highlight=False)
@@ -68,7 +68,7 @@ def _train(
 ) -> dict[str, str]:
     """Errors by run name."""
     record.open_stores(wanted)
-    workers = launch.workers(axes)
+    workers = launch.workers(axes, len(due))
     size = f"{words.number(len(wanted.arms), 'arm')} x {words.number(len(wanted.seeds), 'seed')}"
     at_once = "" if workers is None else f", {workers} at a time"
     done = len(wanted.runs) - len(due)

@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,7 +25,10 @@ from spark_lab.sweeping import child, slots
 # forked after CUDA was asked about can't use it.
 _SHARED = ("spark_lab.build", "spark_lab.observer", "spark_lab.training.callbacks")
 _STOP_SECONDS = 30.0
+_LOOK_SECONDS = 0.5
 _stopped = threading.Event()
+# Of this process alone, on any host: a pid may be met again on another one.
+ME = f"{uuid.uuid4().hex}-{os.getpid()}"
 
 
 @dataclass(frozen=True)
@@ -35,30 +40,50 @@ class Outcome:
     retry: bool = False
 
 
+def is_child_of(main_process: str) -> bool:
+    """Whether this process was started by that one, which is still there (see ME)."""
+    return os.getppid() == int(main_process.rpartition("-")[2])
+
+
 def run_one(
     config: Config,
     overrides: list[str],
     *,
     workers: int | None,
-    main_process: int,
+    main_process: str,
     hopeless: Callable[[], bool] | None = None,
 ) -> Outcome:
     """Never raises for a run's sake: a failure is told by the outcome.
 
-    `workers` is how many of these go on at a time (None: unknown), `main_process` the pid of the
-    process that the user started. `hopeless` is asked after each of the run's evaluations; its yes
-    ends the run as pruned.
+    `workers` is how many of these share the machine (None: the launcher hands out its parts),
+    `main_process` is ME of the process that the user started. `hopeless` is asked after each of the
+    run's evaluations; its yes ends the run as pruned. The folder of the run's sweep is there already.
     """
-    try:
-        state = runs.read_status(runs.folder_of(config)).get("state")
-    except UserError as error:
-        return Outcome("failed", str(error))
-    if state in ("done", "pruned") and not config.force:
-        return Outcome(state)
+    folder = runs.folder_of(config)
+    if not folder.parents[1].is_dir():
+        error = (
+            f"{os.uname().nodename} does not see {folder.parents[1]}: root=PATH that all hosts see"
+        )
+        return Outcome("failed", error)
     if workers is not None:
         slots.pin(Path(config.root) / ".slots", workers)
-    if os.getpid() != main_process:
+    if main_process != ME:
         _be_a_worker()
+    while True:
+        _wait_for_another(folder)
+        try:
+            state = runs.read_status(folder).get("state")
+        except UserError as error:
+            return Outcome("failed", str(error))
+        if state in ("done", "pruned") and not config.force:
+            return Outcome(state)
+        outcome = _attempts(config, overrides, hopeless)
+        # Another process may have been faster to begin.
+        if outcome.state != "failed" or not runs.is_written(folder):
+            return outcome
+
+
+def _attempts(config: Config, overrides: list[str], hopeless: Callable[[], bool] | None) -> Outcome:
     outcome = Outcome("stopped")
     for attempt in range(1 + config.retry):
         if _stopped.is_set():
@@ -70,6 +95,13 @@ def run_one(
         if not outcome.retry:
             break
     return outcome
+
+
+def _wait_for_another(folder: Path) -> None:
+    """As long as another process trains this run: a job that outlived its command, or a run whose
+    worker was killed, which takes a moment to see that and let go of its folder."""
+    while runs.is_written(folder):
+        time.sleep(_LOOK_SECONDS)
 
 
 def _be_a_worker() -> None:
@@ -123,8 +155,11 @@ def _run(
             if hopeless is not None:
                 _answer(here, process, hopeless)
             process.join()
-        except KeyboardInterrupt:
-            # The run was interrupted as well, and is closing its files.
+        except (KeyboardInterrupt, SystemExit) as leaving:
+            # At Ctrl-C the run was interrupted as well; a job that is preempted leaves by itself.
+            if isinstance(leaving, SystemExit):
+                os.kill(process.pid, signal.SIGINT)
+            # It is closing its files.
             process.join(_STOP_SECONDS)
             process.kill()
             raise
@@ -149,7 +184,7 @@ def _start(
     context = multiprocessing.get_context("forkserver")
     if not slots.devices():
         context.set_forkserver_preload(list(_SHARED))
-    process = context.Process(target=child.main, args=(config, overrides, log, parent))
+    process = context.Process(target=child.main, args=(config, overrides, log, parent, os.getcwd()))
     process.start()
     return process
 

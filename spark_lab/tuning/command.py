@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from dataclasses import replace
 from functools import partial
@@ -19,6 +18,7 @@ from spark_lab.schema import QuestionConfig
 from spark_lab.sweeping import ending, launch, plan, record, sweep
 from spark_lab.sweeping import progress as sweep_progress
 from spark_lab.sweeping.plan import Plan, PlannedRun
+from spark_lab.sweeping.worker import ME
 from spark_lab.tracking import words
 from spark_lab.tracking.store import Store
 from spark_lab.tuning import lines, snapshot, storage
@@ -102,13 +102,16 @@ def _search(search: Search, study: Study, terminal: Console) -> None:
 
 def _train(search: Search, count: int, terminal: Console) -> None:
     """Where a worker is killed, new ones take over; not for ever, as a trial may be what kills them."""
-    job = partial(work, search=search, main_process=os.getpid())
+    job = partial(work, search=search, main_process=ME)
     for _ in range(search.settings.max_failures):
         try:
             launch.launch_jobs(search.axes, job, count, search.example.root)
             return
         except launch.WorkerLost as lost:
             terminal.print(f"{lost}: others take over", markup=False, soft_wrap=True)
+        except launch.LaunchError as error:  # what the workers have told is kept
+            terminal.print(f"{search.name}: {error}", markup=False, soft_wrap=True)
+            return
 
 
 def _conclude(

@@ -17,7 +17,7 @@ from spark_lab.plugins import OPTUNA
 from spark_lab.preflight import compose_points
 from spark_lab.schema import Config
 from spark_lab.sweeping import axes as sweeps
-from spark_lab.sweeping import labels, launch, question
+from spark_lab.sweeping import labels, launch, launchers, question
 from spark_lab.sweeping.axes import Axes, Axis
 from spark_lab.sweeping.plan import PlannedRun, quoted
 from spark_lab.tuning import metrics, samplers, settings, space, storage
@@ -59,9 +59,14 @@ class Search:
 
     @property
     def workers(self) -> int:
-        found = self.settings.workers or launch.workers(self.axes)
+        found = self.settings.workers or launch.workers(self.axes, self.settings.n_trials)
         assert found is not None, "checked by read"
         return found
+
+    @property
+    def shares(self) -> int | None:
+        """Into how many parts the workers' machine is divided; None where the launcher does that."""
+        return None if self.axes.workers is None else self.workers
 
     @property
     def fresh_seeds(self) -> tuple[int, ...]:
@@ -113,6 +118,7 @@ def read(config_name: str, overrides: list[str], multirun: bool) -> Search | Non
     if section.sweeper.get("_target_") != OPTUNA:
         return None
     chosen = settings.read(section.sweeper)
+    launchers.check(section.launcher)
     typed = {sweeps.key_of(text) for text in (*fixed, *swept)}
     stored = [f"{key}={value}" for key, value in chosen.params.items() if key not in typed]
     more_fixed, more_swept = _split(stored)
@@ -174,7 +180,7 @@ def _checked(
         arms=(),
         name=node.get("name") or (f"tune-{_stem(keys)}" if config_name == "config" else None),
         name_is_typed=any(sweeps.key_of(text) == "name" for text in fixed),
-        workers=sweeps.workers_of(node.hydra.launcher),
+        workers=launchers.workers(node.hydra.launcher),
         question=question.read(node),
         command=sweeps.command_of(config_name, overrides, config_name == "config"),
     )
@@ -264,7 +270,7 @@ def _fits(search: Search) -> list[Problem]:
         fix = "name=NAME for a search of its own, or delete its folder"
         expected = "a search that goes on: force would delete trials that it has learned from"
         problems.append(Problem("force", "true", expected, fix))
-    if chosen.workers is None and search.axes.workers is None:
+    if chosen.workers is None and search.axes.workers in (None, launchers.ALL):
         got = "a launcher that does not say how many jobs it runs at once"
         fix = "hydra.sweeper.workers=4"
         problems.append(Problem("hydra.sweeper.workers", got, "a number", fix))

@@ -6,8 +6,6 @@ to live for it.
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
@@ -15,29 +13,25 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from spark_lab import runs
 from spark_lab.errors import UserError
 from spark_lab.sweeping.plan import PlannedRun
-from spark_lab.sweeping.worker import Outcome, run_one
+from spark_lab.sweeping.worker import Outcome, is_child_of, run_one
 from spark_lab.tracking.jsonl import read_rows
 from spark_lab.tuning import endings, samplers
 from spark_lab.tuning.desk import Asked, Desk
 from spark_lab.tuning.endings import COMPLETE, FAILED, PRUNED
 from spark_lab.tuning.search import Search
 
-# Longer than an orphan is given to close its files.
-_ORPHAN_SECONDS = 60.0
 
-
-def work(node: DictConfig, search: Search, main_process: int) -> None:
+def work(node: DictConfig, search: Search, main_process: str) -> None:
     """The whole life of a worker. Raises UserError where the storage fails.
 
     A worker whose command was killed on its machine ends the trial that it has, and no more.
     """
-    ours = os.getppid() == main_process
+    ours = is_child_of(main_process)
     desk = Desk(search)
     try:
-        while not (ours and os.getppid() != main_process):
+        while is_child_of(main_process) or not ours:
             asked = desk.ask()
             if asked is None:
                 return
@@ -49,7 +43,7 @@ def work(node: DictConfig, search: Search, main_process: int) -> None:
         desk.close()
 
 
-def _train(search: Search, desk: Desk, asked: Asked, main_process: int) -> str | None:
+def _train(search: Search, desk: Desk, asked: Asked, main_process: str) -> str | None:
     """How the trial ended; None after Ctrl-C, which leaves it to be taken over."""
     over = samplers.over(search.settings.pruner)
     finals: list[dict[str, float]] = []
@@ -58,12 +52,11 @@ def _train(search: Search, desk: Desk, asked: Asked, main_process: int) -> str |
             run = search.trial_run(asked.number, asked.params, seed)
         except UserError as error:
             return desk.tell(asked.number, FAILED, finals, str(error))
-        _wait_for_orphan(run)
         watched = "steps" in over and place == 0
         outcome = run_one(
             run.config,
             list(run.overrides),
-            workers=search.workers,
+            workers=search.shares,
             main_process=main_process,
             hopeless=partial(_is_hopeless, search, desk, asked.number, run) if watched else None,
         )
@@ -78,13 +71,6 @@ def _train(search: Search, desk: Desk, asked: Asked, main_process: int) -> str |
         if _ends(search, desk, asked.number, run, finals):
             return desk.tell(asked.number, PRUNED, finals)
     return desk.tell(asked.number, COMPLETE, finals)
-
-
-def _wait_for_orphan(run: PlannedRun) -> None:
-    """A run whose worker was killed takes a moment to see it and let go of its folder."""
-    deadline = time.monotonic() + _ORPHAN_SECONDS
-    while runs.is_written(run.folder) and time.monotonic() < deadline:
-        time.sleep(0.1)
 
 
 def _final(run: PlannedRun, outcome: Outcome) -> dict[str, float]:
