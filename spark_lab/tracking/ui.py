@@ -66,8 +66,12 @@ def server(root: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], str
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     command += ["--host", HOST, "--port", str(port), "--backend-store-uri", store_uri(root, None)]
     command += ["--default-artifact-root", (root / "mlartifacts").resolve().as_uri()]
+    # MLflow's own jobs would be seven processes more, and there are none.
+    env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env=env, start_new_session=True
+        )
     try:
         print("starting MLflow (some ten seconds) ...", flush=True)
         _wait(process, url, log)
