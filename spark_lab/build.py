@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
 
 from spark_lab import prompts
+from spark_lab.errors import Problem, UserError
 from spark_lab.evaluation import Evaluator
 from spark_lab.evaluation.generation import Generator
 from spark_lab.models.adapters import peft_config
@@ -23,7 +25,7 @@ from spark_lab.recycling.buffer import RecycleBuffer
 from spark_lab.recycling.recycler import Recycler
 from spark_lab.rewards import Labels, SelfJudge
 from spark_lab.rewards.labels import check_enough
-from spark_lab.schema import Config
+from spark_lab.schema import Config, TrainerConfig
 from spark_lab.tasks import Task, build_task
 from spark_lab.training.arguments import clock_rows, grpo_config
 from spark_lab.training.learning_rate import LearningRate
@@ -97,6 +99,17 @@ def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOT
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+@contextmanager
+def server_is_up(config: TrainerConfig) -> Iterator[None]:
+    """UserError where vLLM's server does not answer; TRL waits for it for minutes."""
+    try:
+        yield
+    except ConnectionError as error:
+        fix = "start it as conf/trainer says, or trainer.vllm=colocate"
+        where, got = "trainer.vllm_server", f"no answer from {config.vllm_server}"
+        raise UserError(Problem(where, got, "vLLM's server", fix)) from error
 
 
 def _build_loop(

@@ -89,9 +89,6 @@ def _supervised(config: Config) -> Iterator[Problem]:
         if config.trainer.scale_rewards == "batch":
             expected = "rewards scaled by group, or not: given completions have none to scale with"
             yield Problem(where, "sft with trainer.scale_rewards=batch", expected, fix)
-        if config.trainer.grpo.get("use_vllm"):
-            expected = "transformers' generation, as vLLM samples whole groups only"
-            yield Problem(where, "sft with trainer.grpo.use_vllm", expected, fix)
 
 
 def _changes(config: Config) -> Iterator[Problem]:

@@ -145,10 +145,11 @@ def _follow(opened: runs.Run) -> None:
 
 
 def _train(opened: runs.Run, observer: RunObserver | None) -> None:
-    from spark_lab.build import build_trainer
+    from spark_lab.build import build_trainer, server_is_up
     from spark_lab.training.meter import Budget
 
-    trainer = build_trainer(opened.config, opened.folder, ranks=ranks.count())
+    with server_is_up(opened.config.trainer):
+        trainer = build_trainer(opened.config, opened.folder, ranks=ranks.count())
     if observer is not None:
         parameters = trainer.model.num_parameters()
         ways = {"scoring": trainer.scoring, "generation": trainer.generation}

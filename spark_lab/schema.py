@@ -195,6 +195,11 @@ class TrainerConfig:
     scale_rewards: str
     activation_checkpointing: bool
     shared_prompts: str
+    vllm: str
+    vllm_memory: float
+    vllm_tensor_parallel: int
+    vllm_sleep: bool
+    vllm_server: str
     save_every: int
     keep_checkpoints: int
     threads: Optional[int]

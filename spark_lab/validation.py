@@ -6,7 +6,7 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
-from spark_lab import compatibility, limits, prompts, tasks, trl_fields
+from spark_lab import compatibility, limits, prompts, tasks, trl_fields, vllm
 from spark_lab.errors import Problem
 from spark_lab.models.adapters import check_adapters
 from spark_lab.models.folder import sees_images, text_alone
@@ -22,6 +22,7 @@ def check(config: Config) -> list[Problem]:
         problems += compatibility.check(config)
         problems += reward_rules.check(config, list(compatibility.active(config.objective)))
         problems += _check_batches(config)
+        problems += vllm.check(config)
     problems += trl_fields.check(config.trainer.grpo)
     if not any(problem.where.startswith("task") for problem in problems):
         problems += tasks.check_task(config.task)

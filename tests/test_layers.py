@@ -31,6 +31,7 @@ LAYERS = [
         "limits",
         "trl_fields",
         "compatibility",
+        "vllm",
     },
     {"answers", "prompts", "durable", "ranks"},
     {"schema", "records", "errors"},
@@ -49,6 +50,7 @@ LIGHT = [
     "mistakes",
     "plugins",
     "validation",
+    "vllm",
     "runs",
 ]
 LIGHT += [

@@ -98,7 +98,7 @@ def test_labels_are_a_share_of_the_questions_and_the_others_lose_their_answer() 
             [
                 "reward=self_judge",
                 "reward.self_judge.judge=ema",
-                "+trainer.grpo.use_vllm=true",
+                "trainer.vllm=colocate",
             ],
             "as vLLM holds no others",
         ),

@@ -114,7 +114,7 @@ def test_nothing_is_sampled_for_what_is_given(tmp_path: Path) -> None:
     [
         (["objective.reflect.loss=sft", "objective.reflect.chain=true"], "no second attempts"),
         (["objective.pairwise.loss=sft", "trainer.scale_rewards=batch"], "none to scale with"),
-        (["objective.pairwise.loss=sft", "+trainer.grpo.use_vllm=true"], "whole groups only"),
+        (["objective.pairwise.loss=sft", "trainer.vllm=colocate"], "whole groups only"),
         (
             [
                 "objective.pointwise.loss=sft",

@@ -42,11 +42,6 @@ def _check_judge(config: Config) -> list[Problem]:
         fix = "reward.labelled=0.25, or reward.self_judge.anchor=0"
         expected = "labelled questions to anchor with"
         problems.append(Problem("reward.self_judge.anchor", got, expected, fix))
-    if judge.judge != "current" and config.trainer.grpo.get("use_vllm"):
-        got = f"{judge.judge} with trainer.grpo.use_vllm"
-        fix = "reward.self_judge.judge=current, or leave out trainer.grpo.use_vllm"
-        expected = "the current weights, as vLLM holds no others"
-        problems.append(Problem("reward.self_judge.judge", got, expected, fix))
     return problems
 
 

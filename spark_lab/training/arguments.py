@@ -79,9 +79,23 @@ def grpo_config(
     )
     if config.beta > 0 and revision is not None:
         settings["model_init_kwargs"] = {"revision": revision}
+    settings |= _vllm(config)
     if ranks > 1:  # every trained weight has a gradient in every step
         settings["ddp_find_unused_parameters"] = False
     return GRPOConfig(**(settings | dict(config.grpo)))
+
+
+def _vllm(config: TrainerConfig) -> dict[str, Any]:
+    if config.vllm == "off":
+        return {}
+    chosen = {"use_vllm": True, "vllm_mode": config.vllm}
+    if config.vllm == "server":
+        return chosen | {"vllm_server_base_url": config.vllm_server}
+    return chosen | {
+        "vllm_gpu_memory_utilization": config.vllm_memory,
+        "vllm_tensor_parallel_size": config.vllm_tensor_parallel,
+        "vllm_enable_sleep_mode": config.vllm_sleep,
+    }
 
 
 def clock_rows(questions: int, per_window: int, windows_per_update: int) -> int:
