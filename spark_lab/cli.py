@@ -29,6 +29,10 @@ COMMANDS = {
         "spark_lab.models.pretrain:main",
         "rebuild the shipped tiny model from its recipe",
     ),
+    "accelerate": (
+        "spark_lab.accelerate.command:main",
+        "where the files for accelerate launch are: ddp, fsdp2, zero3",
+    ),
     "doctor": ("spark_lab.doctor:main", "check the installation and say what is missing"),
 }
 

@@ -173,7 +173,7 @@ def _spent(opened: runs.Run) -> bool:
 
 
 def _attach(trainer: SparkGRPOTrainer, observer: RunObserver | None, opened: runs.Run) -> None:
-    """Evaluate at the start, and from now on whenever the recorder says so.
+    """Evaluate whenever the recorder says so.
 
     Every rank evaluates alike: a model that is sharded over them needs all of them for a forward.
     """
@@ -205,5 +205,3 @@ def _attach(trainer: SparkGRPOTrainer, observer: RunObserver | None, opened: run
         rollouts_every=config.tracking.rollouts_every,
     )
     trainer.add_callback(recorder)
-    if opened.resume_step is None:
-        evaluate(0)

@@ -12,8 +12,9 @@ import os
 import sys
 from pathlib import Path
 
+import torch
 import torch.distributed as dist
-from safetensors.torch import save_model
+from safetensors.torch import save_file
 from tiny_spark import small, trainer_of
 
 from spark_lab.training.trainer import SparkGRPOTrainer
@@ -49,15 +50,22 @@ def train(folder: Path, name: str, *overrides: str) -> None:
     trainer.__class__ = ReplayingTrainer if replay else RecordingTrainer
     trainer.windows = json.loads(rollouts.read_text()) if replay else []
     if not replay:
-        save_model(trainer.model, folder / "start.safetensors")
+        save(trainer, trainer.model.state_dict(), folder / "start.safetensors")
     trainer.train()
+    trained = trainer.accelerator.get_state_dict(trainer.model)
     if not trainer.accelerator.is_main_process:
         return
     if not replay:
         rollouts.write_text(json.dumps(trainer.windows))
     found = {"scoring": trainer.scoring, "rows": notebook.rows}
     (folder / f"{name}.json").write_text(json.dumps(found))
-    save_model(trainer.accelerator.unwrap_model(trainer.model), folder / f"{name}.safetensors")
+    save(trainer, trained, folder / f"{name}.safetensors")
+
+
+def save(trainer: SparkGRPOTrainer, state: dict[str, torch.Tensor], path: Path) -> None:
+    """Tied weights once."""
+    names = dict(trainer.accelerator.unwrap_model(trainer.model).named_parameters())
+    save_file({name: state[name].contiguous() for name in names}, path)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"cli"},
     {"assessing", "tuning"},
-    {"doctor", "manual", "sweeping", "viewing"},
+    {"accelerate", "doctor", "manual", "sweeping", "viewing"},
     {"runner"},
     {"costs", "observer"},
     {"build", "benchmarks"},

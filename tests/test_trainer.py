@@ -190,7 +190,6 @@ def test_evaluating_does_not_change_the_training(tmp_path: Path):
     evaluated, found = trainer_of(config, tmp_path / "evaluated", evaluate=evaluate)
     evaluator = build_evaluator(config, tmp_path / "judge_set.jsonl")
     generator = build_generator(config, evaluated.model, evaluated.processing_class)
-    evaluate(0)
     evaluated.train()
     assert len(evaluations) == 5 and "policy/accuracy" in evaluations[0]
     assert found.rows == expected.rows

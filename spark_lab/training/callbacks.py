@@ -32,8 +32,9 @@ class Observer(Protocol):
 class Recorder(TrainerCallback):
     """Drives meter, budget and evaluation on every rank, and tells the main one's observer.
 
-    `evaluate(step)` is called every `eval_every` optimizer steps (0: never) and after the last one,
-    before the step is recorded. It must not change any random state of the training.
+    `evaluate(step)` is called at the start of a fresh run, every `eval_every` optimizer steps (0:
+    never) and after the last one, before the step is recorded. It must not change any random state
+    of the training.
     """
 
     def __init__(
@@ -55,6 +56,13 @@ class Recorder(TrainerCallback):
         self._eval_every = eval_every
         self._rollouts_every = rollouts_every
         self._began = 0.0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        # Not before: a model that is to be sharded waits on the CPU until then.
+        if state.global_step == 0:
+            self._evaluate(0)
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
         self._began = time.perf_counter()
