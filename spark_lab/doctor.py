@@ -18,6 +18,21 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 GOOD, MISSING, NOTE = "ok", "MISSING", "note"
+# Extras of pyproject.toml: the distribution that shows they are there, and what they are for.
+EXTRAS = {
+    "joblib": (
+        "hydra-joblib-launcher",
+        "hydra/launcher=joblib: runs side by side, on this machine",
+    ),
+    "submitit": ("hydra-submitit-launcher", "hydra/launcher=submitit_slurm: runs as jobs of Slurm"),
+    "ray": ("hydra-ray-launcher", "hydra/launcher=ray: runs on a cluster of Ray"),
+    "vllm": ("vllm", "trainer.vllm: fast rollouts on GPUs"),
+    "deepspeed": ("deepspeed", "spark-lab accelerate zero3: one run over several GPUs"),
+    "reasoning-gym": ("reasoning-gym", "task=reasoning_gym: questions of 105 generators"),
+    "cmaes": ("cmaes", "hydra/sweeper/sampler=cmaes"),
+    "postgres": ("psycopg", "hydra.sweeper.storage=postgresql://...: a search on a server"),
+    "dashboard": ("optuna-dashboard", "optuna-dashboard: a search in the browser"),
+}
 _ROOM = 2 * 2**30
 
 
@@ -43,6 +58,7 @@ def main(argv: list[str]) -> int:
     )
     root = Path(parser.parse_args(argv).root)
     findings = [_python(), *_packages(), *_device(), *_root(root), _git(), _chromium()]
+    findings += [*_extras(), _slurm()]
     print("\n".join(map(str, findings)))
     missing = sum(finding.level == MISSING for finding in findings)
     print(f"\n{missing} thing(s) missing" if missing else "\nReady: type spark-lab")
@@ -94,6 +110,10 @@ def _device() -> list[Finding]:
     except (ImportError, OSError) as error:
         fix = "pip install --force-reinstall 'torch==2.13.*'"
         return [*findings, Finding(MISSING, "torch", f"can't be loaded: {error}", fix)]
+    if not torch.cuda.is_available() and shutil.which("nvidia-smi"):
+        text = f"nvidia-smi is there, and torch {torch.__version__} finds none"
+        fix = "a newer driver, or pip install --force-reinstall 'torch==2.13.*' built for CUDA"
+        return [*findings, Finding(NOTE, "gpu", text, fix)]
     if not torch.cuda.is_available():
         text = "none: the tiny model needs none, a language model does"
         return [*findings, Finding(NOTE, "gpu", text)]
@@ -131,3 +151,22 @@ def _chromium() -> Finding:
             return Finding(GOOD, "browser", name)
     text = "no chromium: only the tests of rendered pages need it"
     return Finding(NOTE, "browser", text, "apt install chromium")
+
+
+def _extras() -> list[Finding]:
+    """What is optional: launchers, vLLM, DeepSpeed and others."""
+    return [_extra(name, *found) for name, found in EXTRAS.items()]
+
+
+def _extra(name: str, package: str, purpose: str) -> Finding:
+    try:
+        return Finding(GOOD, name, f"{metadata.version(package)}, {purpose}")
+    except metadata.PackageNotFoundError:
+        return Finding(NOTE, name, f"absent, {purpose}", f"pip install 'spark-lab[{name}]'")
+
+
+def _slurm() -> Finding:
+    if shutil.which("sbatch"):
+        return Finding(GOOD, "slurm", "sbatch is here: hydra/launcher=submitit_slurm can be typed")
+    text = "no sbatch: hydra/launcher=submitit_slurm is typed on a node of a cluster"
+    return Finding(NOTE, "slurm", text)

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
-from spark_lab import cli, runs
+from spark_lab import cli, doctor, runs
 from spark_lab.config import compose
 
 ROOT = Path(__file__).parent.parent
@@ -137,6 +138,13 @@ def test_doctor(tmp_path: Path) -> None:
     done, _ = spark_lab("doctor", str(tmp_path), cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert "Ready" in done.stdout and "trl" in done.stdout
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(project["optional-dependencies"]) == {"dev", *doctor.EXTRAS}
+    told = done.stdout.splitlines()
+    for name in doctor.EXTRAS:
+        [place] = [n for n, line in enumerate(told) if line.split()[1:2] == [name]]
+        is_there = told[place].startswith("ok")
+        assert is_there or told[place + 1].endswith(f"pip install 'spark-lab[{name}]'")
 
 
 @pytest.mark.slow
