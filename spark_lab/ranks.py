@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TypeVar
 
 from spark_lab.errors import Problem, UserError
@@ -41,6 +42,27 @@ def check(rows: int, updates: int, micro_batch: int | None) -> list[Problem]:
             "another trainer.prompts_per_window, or another number of processes",
         )
     ]
+
+
+def check_sharding(*, slow_judge: bool) -> list[Problem]:
+    """What can't go with weights that accelerate's configuration cuts into parts."""
+    by_deepspeed = _is_on("ACCELERATE_USE_DEEPSPEED")
+    problems = []
+    if by_deepspeed and find_spec("deepspeed") is None:
+        fix = "pip install 'spark-lab[deepspeed]', or the file of `spark-lab accelerate fsdp2`"
+        got = "a configuration for DeepSpeed, which is not installed"
+        problems.append(Problem("accelerate launch", got, "an installed DeepSpeed", fix))
+    if slow_judge and (by_deepspeed or _is_on("ACCELERATE_USE_FSDP")):
+        where = "reward.self_judge.judge"
+        got = "older weights as the judge, while every process has a part of the weights"
+        fix = f"{where}=current, or `spark-lab accelerate ddp`"
+        problems.append(Problem(where, got, "a judge of the current weights", fix))
+    return problems
+
+
+def _is_on(name: str) -> bool:
+    """Of what accelerate sets in the environment."""
+    return os.environ.get(name, "false").lower() == "true"
 
 
 @contextmanager

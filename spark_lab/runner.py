@@ -36,6 +36,8 @@ def _run_together(config: Config, overrides: list[str]) -> None:
     trainer = config.trainer
     rows = trainer.prompts_per_window * trainer.group_size
     problems = ranks.check(rows, trainer.updates_per_window, trainer.micro_batch_size)
+    judge = config.reward.self_judge
+    problems += ranks.check_sharding(slow_judge=judge is not None and judge.judge != "current")
     with ranks.together():
         opened: runs.Run | None = None
 

@@ -245,7 +245,11 @@ def _undisturbed(model: PreTrainedModel) -> Iterator[None]:
     own = inner.generation_config
     training = [module for module in model.modules() if module.training]
     devices = range(torch.cuda.device_count()) if model.device.type == "cuda" else ()
-    with torch.random.fork_rng(list(devices)), torch.inference_mode():
+    # FSDP keeps the buffers that it gathers weights into, and a training can't write into those of
+    # an inference mode.
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    without_gradients = torch.no_grad() if several else torch.inference_mode()
+    with torch.random.fork_rng(list(devices)), without_gradients:
         model.eval()
         # generate() fills every gap of the config it is given from the model's own one, which for
         # many chat models holds a repetition penalty or nucleus sampling.
