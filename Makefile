@@ -23,7 +23,7 @@ $(INSTALLED): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: apt install python3 python3-venv"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) "torch==2.13.*"
-	$(PIP) --editable ".[dev,joblib,cmaes,postgres,dashboard,qlora,reasoning-gym,lm-eval]"
+	$(PIP) --editable ".[dev,joblib,submitit,ray,cmaes,postgres,dashboard,reasoning-gym,lm-eval]"
 	touch $@
 
 # All tests, the slow ones too.

@@ -118,6 +118,8 @@ def test_every_option_composes(option: str, tmp_path: Path) -> None:
     group, _, name = option.partition("=")
     if name == "reasoning_gym":
         pytest.importorskip("reasoning_gym", reason="an extra that is not installed")
+    if name == "qlora":
+        pytest.importorskip("bitsandbytes", reason="an extra that is not installed")
     files = overrides(name, tmp_path) if group == "task" else [option]
     assert isinstance(compose([*files, *NEEDS.get(option, [])]), Config)
 
