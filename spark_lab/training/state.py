@@ -34,6 +34,8 @@ def save_state(trainer: SparkGRPOTrainer, folder: str) -> None:
             "loop": trainer.loop.state_dict(),
             "meter": trainer.meter.state_dict(),
         }
+        if open_window:
+            state["pictured"] = trainer.loop.pictured()
         (path / STATE).write_text(json.dumps(state))
         if trainer.slow_judge is not None:
             trainer.slow_judge.save(path)
@@ -61,6 +63,16 @@ def load_state(trainer: SparkGRPOTrainer, folder: str) -> None:
     if state["open_window"]:
         device = trainer.accelerator.device
         trainer._buffered_inputs = _load_window(path, trainer.args.process_index, device)
+        _see_again(trainer, state["pictured"])
+
+
+def _see_again(trainer: SparkGRPOTrainer, pictured: list[tuple[int, str]]) -> None:
+    """Images are in no checkpoint: those of an open window are encoded anew."""
+    if not pictured:
+        return
+    prompts = trainer.loop.prompts_of(pictured)
+    groups = {group for batch in trainer._buffered_inputs for group in batch["group"].tolist()}
+    trainer.prompts.open({group: prompts[group] for group in sorted(groups)})
 
 
 def _window_files(path: Path, rank: int) -> tuple[Path, Path]:
