@@ -11,11 +11,11 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 # A tokenizer, or what puts a tokenizer and an image processor together.
 Processing = PreTrainedTokenizerBase | ProcessorMixin
-# Where the families of transformers keep what sees. Qwen's towers hold their projection into the
-# language model, which is not part of it.
+# Where the families of transformers keep what sees.
 _TOWERS = ("visual", "vision_tower", "vision_model", "vision_encoder")
 TOWER_MODULES = rf"(.*\.)?({'|'.join(_TOWERS)})\.(?!merger).*"
-"""A pattern of the names of a vision tower's modules and weights."""
+"""A pattern of the names of a vision tower's modules and weights, without the projection into the
+language model that Qwen's towers hold."""
 
 
 def tokenizer_of(processing: Processing) -> PreTrainedTokenizerBase:
@@ -66,7 +66,7 @@ def freeze_vision(model: nn.Module) -> int:
     number of weights that are frozen."""
     frozen = 0
     for name, weight in model.named_parameters():
-        if seeing(name) and weight.requires_grad:
+        if re.fullmatch(TOWER_MODULES, name) and weight.requires_grad:
             weight.requires_grad_(False)
             frozen += weight.numel()
     return frozen
@@ -74,4 +74,4 @@ def freeze_vision(model: nn.Module) -> int:
 
 def seeing(name: str) -> bool:
     """Whether a weight of this name is part of a vision tower."""
-    return re.fullmatch(TOWER_MODULES, name) is not None
+    return not set(_TOWERS).isdisjoint(name.split("."))

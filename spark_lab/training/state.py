@@ -10,8 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from spark_lab.errors import Problem, UserError
+from spark_lab.models.folder import read_header
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from spark_lab.training.trainer import SparkGRPOTrainer
 
 STATE = "spark_state.json"
@@ -73,6 +76,22 @@ def _see_again(trainer: SparkGRPOTrainer, pictured: list[tuple[int, str]]) -> No
     prompts = trainer.loop.prompts_of(pictured)
     groups = {group for batch in trainer._buffered_inputs for group in batch["group"].tolist()}
     trainer.prompts.open({group: prompts[group] for group in sorted(groups)})
+
+
+def load_renamed(model: PreTrainedModel, folder: str) -> bool:
+    """Load the weights of a checkpoint that stores them by other names than the model's own; False
+    for any other checkpoint, which is transformers' own business.
+
+    save_pretrained keeps the names of older releases for models that see images, and transformers'
+    Trainer, which loads by the present names, would leave most of their weights as they are.
+    """
+    files = sorted(Path(folder).glob("model*.safetensors"))
+    stored = {name for file in files for name in read_header(file)}
+    if stored <= model.state_dict().keys():
+        return False
+    saved = type(model).from_pretrained(folder, dtype=model.dtype, use_safetensors=True)
+    model.load_state_dict(saved.state_dict())
+    return True
 
 
 def _window_files(path: Path, rank: int) -> tuple[Path, Path]:

@@ -49,7 +49,7 @@ from spark_lab.training.meter import ComputeMeter, ModelCost
 from spark_lab.training.microbatches import keep_groups, sort_by_length
 from spark_lab.training.scoring import Scoring, joined
 from spark_lab.training.slow_judge import SlowJudge
-from spark_lab.training.state import load_state, save_state
+from spark_lab.training.state import load_renamed, load_state, save_state
 from spark_lab.training.supervised import merge_copies, mergeable, target_ids
 from spark_lab.training.window_prompts import WindowPrompts
 
@@ -304,6 +304,11 @@ class SparkGRPOTrainer(GRPOTrainer):
                 optimizer or self.optimizer, lambda _step: self._learning_rate()
             )
         return self.lr_scheduler
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        bare = self.model if model is None else model
+        if self.is_fsdp_enabled or not load_renamed(bare, resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
