@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import transformers
 from peft import PeftModel
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
+from transformers import PreTrainedModel, PrinterCallback, set_seed
 
 from spark_lab import prompts
 from spark_lab.errors import Problem, UserError
@@ -19,14 +19,17 @@ from spark_lab.evaluation import Evaluator
 from spark_lab.evaluation.generation import Generator
 from spark_lab.models.adapters import peft_config
 from spark_lab.models.chat import Chat
+from spark_lab.models.encoding import Encoder
 from spark_lab.models.load import context_length, load_model, precision_of
+from spark_lab.models.vision import Processing, tokenizer_of
 from spark_lab.objectives import Objective, Solve, build_objectives
+from spark_lab.records import Prompt
 from spark_lab.recycling.buffer import RecycleBuffer
 from spark_lab.recycling.recycler import Recycler
 from spark_lab.rewards import Labels, SelfJudge
 from spark_lab.rewards.labels import check_enough
 from spark_lab.schema import Config, TrainerConfig
-from spark_lab.tasks import Task, build_task
+from spark_lab.tasks import Task, build_task, pictured
 from spark_lab.training.arguments import clock_rows, grpo_config
 from spark_lab.training.learning_rate import LearningRate
 from spark_lab.training.loop import SparkLoop
@@ -55,9 +58,9 @@ def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOT
     set_seed(config.seed)
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
-    model, tokenizer = load_model(config.model)
-    chat = Chat.of(config.model, tokenizer)
     task = build_task(config.task)
+    model, processing = load_model(config.model, pictured=pictured(config.task))
+    encoder = _encoder(config, processing)
     objectives = build_objectives(config.objective, task.verifier)
     size = config.trainer.prompts_per_window
     schedule = Schedule(config.schedule, config.recycle, size, active=bool(objectives))
@@ -79,23 +82,22 @@ def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOT
             on_cpu=not torch.cuda.is_available(),
             bf16=precision_of(config.model, trained=True).autocast,
             revision=config.model.revision,
-            chat_template_kwargs=dict(chat.arguments),
+            chat_template_kwargs=dict(encoder.chat.arguments),
+            sees_images=encoder.sees_images,
         ),
-        loop=_build_loop(
-            config, task, objectives, schedule, mix, _room(config, model, tokenizer, chat)
-        ),
+        loop=_build_loop(config, task, objectives, schedule, mix, _room(config, model, encoder)),
         meter=meter,
         cost=ModelCost.of(model),
         learning_rate=LearningRate(
             rate.lr_schedule, rate.warmup_fraction, rate.lr_min_ratio, budget, meter
         ),
         clock=clock_rows(len(task.train), size, schedule.windows_per_update),
-        chat=chat,
+        encoder=encoder,
         sort_micro_batches=config.schedule.kind == "mixed" and bool(objectives),
         shared_prompts=config.trainer.shared_prompts,
         slow_judge=_slow_judge(config),
-        processing_class=tokenizer,
-        peft_config=peft_config(config.model.lora, model),
+        processing_class=processing,
+        peft_config=peft_config(config.model.lora, model, freeze_vision=config.model.freeze_vision),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -118,7 +120,7 @@ def _build_loop(
     objectives: Mapping[str, Objective],
     schedule: Schedule,
     mix: Mix,
-    fits: Callable[[str], bool],
+    fits: Callable[[Prompt], bool],
 ) -> SparkLoop:
     labels = Labels(config.reward, len(task.train), seed=config.seed)
     judge = config.reward.self_judge
@@ -139,14 +141,17 @@ def _build_loop(
     )
 
 
-def _room(
-    config: Config, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, chat: Chat
-) -> Callable[[str], bool]:
+def _room(config: Config, model: PreTrainedModel, encoder: Encoder) -> Callable[[Prompt], bool]:
     """Whether a prompt leaves room for a completion."""
     room = config.recycle.max_prompt_tokens
     if room is None:
         room = context_length(model) - config.trainer.max_completion_length
-    return lambda prompt: len(chat.encode(tokenizer, [prompt])[0]) <= room
+    return lambda prompt: encoder.length(prompt) <= room
+
+
+def _encoder(config: Config, processing: Processing) -> Encoder:
+    chat = Chat.of(config.model, processing)
+    return Encoder(processing, chat, max_pixels=config.model.max_pixels)
 
 
 def _stream(config: Config, labels: Labels, questions: int) -> PromptStream | AnchoredStream:
@@ -183,27 +188,27 @@ def load_generator(config: Config, adapters: Path | None) -> Generator:
 
 def load_asked(
     config: Config, adapters: Path | None
-) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+) -> tuple[PreTrainedModel | PeftModel, Processing]:
     """A model that is only asked, with a checkpoint's adapters, on the GPU where there is one."""
     quieten()
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
-    model, tokenizer = load_model(config.model, trained=False)
+    model, processing = load_model(config.model, trained=False, pictured=pictured(config.task))
     if adapters is not None:
         model = PeftModel.from_pretrained(model, adapters)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device), tokenizer
+    return model.to(device), processing
 
 
 def build_generator(
-    config: Config, model: Any, tokenizer: PreTrainedTokenizerBase, *, autocast: bool = False
+    config: Config, model: Any, processing: Processing, *, autocast: bool = False
 ) -> Generator:
     length = config.eval.max_completion_length or config.trainer.max_completion_length
     return Generator(
         model,
-        tokenizer,
+        tokenizer_of(processing),
+        _encoder(config, processing),
         max_new_tokens=length,
         batch_size=config.eval.batch_size,
-        chat=Chat.of(config.model, tokenizer),
         autocast=autocast,
     )

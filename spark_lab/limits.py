@@ -85,6 +85,7 @@ _RANGES = {
     "task.reasoning_gym.train_size": "[1, inf)",
     "task.reasoning_gym.eval_size": "[1, inf)",
     "task.reasoning_gym.seed": "[0, inf)",
+    "model.max_pixels": "[1, inf)",
     "model.lora.rank": "[1, inf)",
     "model.lora.alpha": "(0, inf)",
     "model.lora.dropout": "[0, 1)",

@@ -153,15 +153,20 @@ def _train(opened: runs.Run, observer: RunObserver | None) -> None:
     with server_is_up(opened.config.trainer):
         trainer = build_trainer(opened.config, opened.folder, ranks=ranks.count())
     if observer is not None:
-        parameters = trainer.model.num_parameters()
-        ways = {"scoring": trainer.scoring, "generation": trainer.generation}
-        runs.write_env(opened.folder, **ways, parameters=parameters)
+        runs.write_env(opened.folder, **_ways(trainer), parameters=trainer.model.num_parameters())
     _attach(trainer, observer, opened)
     trainer.train(resume_from_checkpoint=opened.resume_checkpoint)
+    if observer is not None:  # the first images may have shown that others are needed
+        runs.write_env(opened.folder, **_ways(trainer))
     seen, spent = trainer.loop.collapse, Budget.of(opened.config.budget).fraction(trainer.meter)
     if seen is not None and spent < 1.0 and observer is not None:
         runs.write_status(opened.folder, collapse=f"{seen}, by step {trainer.state.global_step}")
         _refuse_collapsed(opened.folder)
+
+
+def _ways(trainer: SparkGRPOTrainer) -> dict[str, str]:
+    """How log-probabilities are computed and completions are sampled, in words."""
+    return {"scoring": trainer.scoring, "generation": trainer.generation}
 
 
 def _spent(opened: runs.Run) -> bool:

@@ -167,6 +167,8 @@ class ModelConfig:
     system_prompt: Optional[str]
     chat_template: Optional[str]
     chat_template_kwargs: dict[str, Any]
+    max_pixels: Optional[int]
+    freeze_vision: bool
     lora: Optional[LoraConfig] = None
 
 

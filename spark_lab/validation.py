@@ -133,8 +133,16 @@ def _check_images(config: Config) -> list[Problem]:
     # What a hub name stands for is known once it is loaded.
     if not folder.is_dir() or sees_images(folder):
         return []
+    problems = [
+        Problem(where, str(value), "a model that sees images", f"{where}={str(neutral).lower()}")
+        for where, value, neutral in (
+            ("model.max_pixels", config.model.max_pixels, None),
+            ("model.freeze_vision", config.model.freeze_vision, False),
+        )
+        if value != neutral
+    ]
     count = tasks.pictured(config.task)
-    return [text_alone(config.model.path, count)] if count else []
+    return [*problems, text_alone(config.model.path, count)] if count else problems
 
 
 def _check_templates(config: Config) -> list[Problem]:

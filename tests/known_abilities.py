@@ -63,7 +63,7 @@ class KnownModel:
 
     def complete(self, prompts, *, samples=1, temperature=0.0, seed=0):
         return [
-            [self._one(prompt, Random(f"{seed} {prompt} {n}")) for n in range(samples)]
+            [self._one(prompt.text, Random(f"{seed} {prompt.text} {n}")) for n in range(samples)]
             for prompt in prompts
         ]
 

@@ -13,6 +13,7 @@ from known_abilities import Abilities, KnownModel
 from spark_lab.benchmarks import figures
 from spark_lab.benchmarks.paper import TABLES
 from spark_lab.benchmarks.recorded import Recorded
+from spark_lab.records import Prompt
 
 DRAWN = Random(0)
 VALUES = [DRAWN.random() for _ in range(60)]
@@ -101,7 +102,7 @@ class Counting(KnownModel):
         return super().complete(prompts, **settings)
 
 
-PROMPTS = [f"solve|{number}" for number in range(10)]
+PROMPTS = [Prompt(f"solve|{number}") for number in range(10)]
 
 
 def program(model, folder: Path, told=lambda done: None):
@@ -128,7 +129,7 @@ def test_what_was_killed_goes_on_with_the_same_completions(calls: int, tmp_path:
 
 def test_blocks_don_t_share_their_luck(tmp_path: Path) -> None:
     recorded = Recorded(lambda: KnownModel(Abilities()), tmp_path, 4)
-    found = recorded.complete(["solve|q"] * 400, temperature=1.0)
+    found = recorded.complete([Prompt("solve|q")] * 400, temperature=1.0)
     assert len({one.text for [one] in found}) > 2, "equal prompts in other blocks are drawn anew"
     recorded.forget()
     assert not tmp_path.exists()

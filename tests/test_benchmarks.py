@@ -16,7 +16,6 @@ from spark_lab.benchmarks.benchmark import Benchmark, Entry
 from spark_lab.benchmarks.figures import Measured
 from spark_lab.errors import UserError
 from spark_lab.evaluation.generation import Completion
-from spark_lab.records import Prompt
 
 GREEDY = eval_config(samples=0, test_time="off")
 
@@ -30,7 +29,7 @@ class Scripted:
         self.prompts: list[str] = []
 
     def complete(self, prompts, *, samples=1, temperature=0.0, seed=0):
-        self.prompts += [one.text if isinstance(one, Prompt) else one for one in prompts]
+        self.prompts += [prompt.text for prompt in prompts]
         return [
             [self._one(prompt) for _ in range(samples)] for prompt in self.prompts[-len(prompts) :]
         ]

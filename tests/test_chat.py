@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from families import FAMILIES, save, tokenizer_of
 from tiny_spark import Notebook, small, trainer_of
+from trl import GRPOTrainer
 
 from spark_lab.build import build_generator
 from spark_lab.config import compose
 from spark_lab.errors import UserError
 from spark_lab.models.chat import Chat
+from spark_lab.records import Prompt
 from spark_lab.training.trainer import SparkGRPOTrainer
 
 SYSTEM, TEXT = "Be brief.", "7+1"
@@ -113,9 +115,11 @@ def test_every_family_is_trained_and_asked_with_the_same_prompts(
     config = small(*TRAINED, f"model.path={folders[name]}")
     generator = build_generator(config, trainer.model, trainer.processing_class)
     texts = [TEXT, notebook.rollout_rows[-1]["prompt"]]
-    in_training, *_ = trainer._tokenize_prompts([trainer.chat.messages(text) for text in texts])
-    assert generator._encode(texts) == in_training
-    [[completion], _] = generator.complete(texts)
+    asked = list(map(Prompt, texts))
+    chats = [trainer.encoder.messages(prompt) for prompt in asked]
+    by_trl, *_ = GRPOTrainer._tokenize_prompts(trainer, chats)
+    assert trainer.encoder.text_ids(asked) == by_trl
+    [[completion], _] = generator.complete(asked)
     assert completion.tokens <= config.trainer.max_completion_length
 
 

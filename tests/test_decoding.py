@@ -8,7 +8,7 @@ from peft import LoraConfig, get_peft_model
 from tiny_models import EXPERTS, MODELS, SIZES, build, model_of
 from transformers import AutoModelForCausalLM, GenerationConfig, Lfm2Config, MambaConfig
 
-from spark_lab.models import decoding
+from spark_lab.models import roomy_cache
 from spark_lab.models.decoding import Sampling, decode, exact, obstacle
 
 # Groups of a prompt in any order; lengths from 1 to 9, so that most rows are padded on the left.
@@ -53,7 +53,7 @@ def test_greedy_tokens_are_those_of_generate(
     monkeypatch: pytest.MonkeyPatch, name: str, attention: str
 ):
     """Past the sliding window of 5, and past the room that a cache is given at once."""
-    monkeypatch.setattr(decoding, "_ROOM", 7)
+    monkeypatch.setattr(roomy_cache, "ROOM", 7)
     model = model_of(name, attention).eval()
     free = generated(model, PROMPTS, config_of(20, [59]))
     assert ours(model, PROMPTS, 20, [59]) == free

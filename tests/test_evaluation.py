@@ -14,6 +14,7 @@ from spark_lab.errors import UserError
 from spark_lab.evaluation import Evaluator
 from spark_lab.evaluation.generation import Completion, Generator
 from spark_lab.models.decoder import build_tokenizer
+from spark_lab.models.encoding import Encoder
 from spark_lab.prompts import TemplateSet
 from spark_lab.records import Question
 from spark_lab.schema import EvalConfig
@@ -92,6 +93,7 @@ class Script:
         self.calls: list[tuple[set[str], int, float, int]] = []
 
     def complete(self, prompts, *, samples=1, temperature=0.0, seed=0):
+        prompts = [prompt.text for prompt in prompts]
         kinds = {prompt.partition("|")[0] for prompt in prompts}
         self.calls.append((kinds, samples, temperature, seed))
         numbers = [0] * samples if temperature == 0.0 else range(1, samples + 1)
@@ -107,7 +109,7 @@ class Script:
         texts = [completion.text for completion in completions]
         weights = {"\\boxed{Yes}": 0.8, "\\boxed{No}": 0.3}
         return [
-            None if "q4|94" in prompt else weights[text]
+            None if "q4|94" in prompt.text else weights[text]
             for prompt, text in zip(prompts, texts, strict=True)
         ]
 
@@ -186,7 +188,9 @@ def test_a_live_prompt_of_the_fixed_set_takes_over_its_sample(tmp_path):
     script = Script(always_wrong)
     asked = []
     complete = script.complete
-    script.complete = lambda prompts, **how: asked.append(prompts) or complete(prompts, **how)
+    script.complete = lambda prompts, **how: (
+        asked.append([prompt.text for prompt in prompts]) or complete(prompts, **how)
+    )
     rows = evaluate(script, step=1).rows
     *_, fixed, live = asked
     assert "55" not in "".join(fixed) and all("55" in prompt for prompt in live)
@@ -326,7 +330,8 @@ def test_a_real_model_gives_the_same_evaluation_twice(tmp_path):
     model.lm_head.register_forward_hook(bias)
     questions = [Question(i, f"{i % 9 + 1}+2", str(i % 9 + 3)) for i in range(12)]
     task = Task(train=[], eval=questions, verifier="exact")
-    generator = Generator(model, tokenizer, max_new_tokens=24, batch_size=16)
+    encoder = Encoder(tokenizer)
+    generator = Generator(model, tokenizer, encoder, max_new_tokens=24, batch_size=16)
     before = torch.get_rng_state()
     results = []
     for name in ("one", "two"):

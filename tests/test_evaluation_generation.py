@@ -20,6 +20,8 @@ from transformers import (
 
 from spark_lab.evaluation.generation import Completion, Generator
 from spark_lab.models.chat import Chat
+from spark_lab.models.encoding import Encoder
+from spark_lab.records import Prompt
 
 TEXTS = ["1+2", "9", "7+7+7+7", "3+4", "1+2"]
 
@@ -40,9 +42,20 @@ def gpt2() -> GPT2LMHeadModel:
     )
 
 
-def generator(model, tokenizer=None, **changes) -> Generator:
+class OfTexts(Generator):
+    """Is asked texts without images."""
+
+    def complete(self, prompts, **how):
+        return super().complete(list(map(Prompt, prompts)), **how)
+
+    def verdict_probabilities(self, prompts, *rest):
+        return super().verdict_probabilities(list(map(Prompt, prompts)), *rest)
+
+
+def generator(model, tokenizer=None, chat=None, **changes) -> OfTexts:
+    tokenizer = tokenizer or word_tokenizer()
     settings = dict(max_new_tokens=12, batch_size=3) | changes
-    return Generator(model, tokenizer or word_tokenizer(), **settings)
+    return OfTexts(model, tokenizer, Encoder(tokenizer, chat), **settings)
 
 
 @torch.no_grad()

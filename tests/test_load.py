@@ -19,6 +19,7 @@ TINY = Path(resolve_path("builtin:tiny"))
 def config(path: str | Path, **changed: object) -> ModelConfig:
     plain = {"revision": None, "dtype": "float32", "attention": "auto", "templates": "terse"}
     plain |= {"system_prompt": None, "chat_template": None, "chat_template_kwargs": {}}
+    plain |= {"max_pixels": None, "freeze_vision": False}
     return ModelConfig(path=str(path), **plain | changed)
 
 

@@ -10,6 +10,7 @@ from tiny_spark import small, trainer_of
 
 from spark_lab.build import build_generator
 from spark_lab.models.precision import Precision, choose
+from spark_lab.records import Prompt
 from spark_lab.training.arguments import grpo_config
 
 FLOAT, MIXED, HALF = (
@@ -64,7 +65,7 @@ def test_mixed_computes_in_bfloat16_alone_and_evaluates_as_it_trains(tmp_path: P
             config, trainer.model, trainer.processing_class, autocast=autocast
         )
         seen.clear()
-        generator.complete(["7+1"])
+        generator.complete([Prompt("7+1")])
         assert set(seen) == {torch.bfloat16 if autocast else torch.float32}
 
 

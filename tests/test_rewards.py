@@ -147,7 +147,7 @@ def test_a_pointwise_reward_is_the_share_of_judgements_that_say_right() -> None:
     own = judge(judgements=4, forms=["yes_no"])
     asked = own.ask([group("7", "8", "7", None), group("5", "5", "5", "5")])
     assert len(asked) == 3 * 4, "equal solutions are judged together, and silent ones not at all"
-    assert all("3+4" in prompt for prompt in asked)
+    assert all("3+4" in prompt.text for prompt in asked)
     said = ["Yes", "Yes", "Yes", "No"] + ["No", "huh", "no", "Yes"] + ["huh"] * 4
     found = own.rewards([rf"\boxed{{{word}}}" for word in said])
     assert found == [[0.75, 0.25, 0.75, 0.0], [0.0, 0.0, 0.0, 0.0]]
@@ -161,7 +161,7 @@ def test_a_tournament_reward_is_the_share_of_comparisons_won_in_both_orders() ->
     own = judge(kind="pairwise", judgements=2)
     asked = own.ask([group("7", "8", "7", None)])
     assert len(asked) == 2 and asked[0] != asked[1], "each two solutions, in either order"
-    first = asked[0].index("7") < asked[0].index("8")
+    first = asked[0].text.index("7") < asked[0].text.index("8")
     found = own.rewards([r"\boxed{A}", r"\boxed{B}"] if first else [r"\boxed{B}", r"\boxed{A}"])
     # Each 7 ties with the other 7, beats 8 twice, and the silent one without asking.
     assert found == [[pytest.approx(2.5 / 3), pytest.approx(1 / 3), pytest.approx(2.5 / 3), 0.0]]
@@ -174,7 +174,7 @@ def test_a_tournament_reward_is_the_share_of_comparisons_won_in_both_orders() ->
 
 
 def test_a_solution_that_does_not_fit_is_not_judged() -> None:
-    own = judge(judgements=1, fits=lambda prompt: " 8 " not in prompt)
+    own = judge(judgements=1, fits=lambda prompt: " 8 " not in prompt.text)
     assert len(own.ask([group("7", "8")])) == 1
     assert own.rewards([r"\boxed{Yes} \boxed{A}"])[0][1] == 0.0
     own.close([], [])

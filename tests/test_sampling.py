@@ -8,6 +8,7 @@ import pytest
 import torch
 from tiny_spark import small, trainer_of
 
+from spark_lab.records import Prompt
 from spark_lab.training import sampling
 
 # Every row takes the likeliest token, by sampling's own path.
@@ -63,15 +64,17 @@ def test_a_models_own_settings_are_followed_or_left_to_transformers(tmp_path: Pa
     trainer.model.generation_config.update(top_k=20, repetition_penalty=1.05, temperature=0.1)
     assert sampling.obstacle(trainer) is None
     trainer.model.generation_config.suppress_tokens = [7]
-    assert "suppress_tokens" in sampling.obstacle(trainer)
+    assert sampling.obstacle(trainer) is None
+    trainer.model.generation_config.no_repeat_ngram_size = 3
+    assert "no_repeat_ngram_size" in sampling.obstacle(trainer)
 
 
 def test_a_window_takes_the_same_share_of_the_random_stream_however_long_its_rows(tmp_path: Path):
     trainer, _ = trainer_of(small("budget.limit=1"), tmp_path)
     states = []
     for text in ("Solve 1+2", "Solve 1+2+3+4+5"):
-        chats = [[{"role": "user", "content": text}]] * 4
+        asked = trainer.encoder([Prompt(text)]) * 4
         torch.manual_seed(3)
-        rows = sampling.sample(trainer, trainer._tokenize_prompts(chats)[0])
+        rows = sampling.sample(trainer, asked)
         states.append((torch.get_rng_state(), [len(row) for row in rows]))
     assert torch.equal(states[0][0], states[1][0]) and states[0][1] != states[1][1]

@@ -12,7 +12,7 @@ from spark_lab import answers
 from spark_lab.build import build_generator
 from spark_lab.config import compose
 from spark_lab.evaluation.generation import Completion
-from spark_lab.records import Rollout, Verdict, cut_thinking, spoken
+from spark_lab.records import Prompt, Rollout, Verdict, cut_thinking, spoken
 
 # What a window's rollouts of a group say; the first is right, as every question's answer is 5.
 SAID = [
@@ -50,8 +50,8 @@ class Scripted:
         self._encode, self._end = trainer.processing_class, trainer.eos_token_ids[0]
         self._opened = opened
 
-    def __call__(self, prompt_ids: list[list[int]], *rest: Any, **more: Any) -> tuple:
-        texts = [SAID[row % len(SAID)].removeprefix(self._opened) for row in range(len(prompt_ids))]
+    def __call__(self, rows: list[Any], num_generations: int) -> tuple:
+        texts = [SAID[row % len(SAID)].removeprefix(self._opened) for row in range(len(rows))]
         ids = [self._encode(text, add_special_tokens=False).input_ids for text in texts]
         return [
             row if cut_thinking(SAID[i % 4]) else [*row, self._end] for i, row in enumerate(ids)
@@ -73,7 +73,7 @@ def trained(
     others = [word for word in SMALL if not word.startswith("task.")]
     config = compose([*others, *words, "budget.limit=3"])
     trainer, notebook = trainer_of(config, folder / "run")
-    trainer._sample = Scripted(trainer, trainer.chat.opening)
+    trainer.sample = Scripted(trainer, trainer.encoder.chat.opening)
     trainer.train()
     return (trainer, config), notebook
 
@@ -107,13 +107,13 @@ def test_an_evaluation_reads_thoughts_alike(trained: tuple[Any, Notebook]) -> No
     """A box in a block that was cut off is no verdict, so it has no probability."""
     (trainer, config), _ = trained
     generator = build_generator(config, trainer.model, trainer.processing_class)
-    tokenizer, opening = trainer.processing_class, trainer.chat.opening
+    tokenizer, opening = trainer.processing_class, trainer.encoder.chat.opening
     prompts, completions = [], []
     for text in ("<think>\n\\boxed{No}\n</think>\n\n\\boxed{Yes}", "<think>\n\\boxed{Yes}"):
         ids = tokenizer(text.removeprefix(opening), add_special_tokens=False).input_ids
         completion = generator._read(ids)
         assert completion.text == text
-        prompts.append("Right?")
+        prompts.append(Prompt("Right?"))
         completions.append(completion)
     found = generator.verdict_probabilities(prompts, completions, ("Yes", "No"))
     assert found[0] is not None and found[1] is None

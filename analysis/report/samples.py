@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from spark_lab.analysis.load import RunData
@@ -13,12 +16,16 @@ from spark_lab.tracking.jsonl import Row, read_rows, rollout_files
 # Of ten; where an objective has fewer, the others fill up.
 SHARES = {"solve": 4, "pointwise": 2, "pairwise": 2, "reflect": 2}
 LONGEST = 2000
+_THUMBNAIL = re.compile(r"images/[\w-]+\.(png|jpg)")
 _TASK = {"solve": "solves", "pointwise": "judges", "pairwise": "compares", "reflect": "reflects"}
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One graded completion; all texts are the model's or the task's and must be escaped."""
+    """One graded completion; all texts are the model's or the task's and must be escaped.
+
+    `images`: data URIs of what the question shows.
+    """
 
     task: str
     question: str
@@ -28,6 +35,7 @@ class Sample:
     verdict: str
     reward: float
     right: bool
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,8 @@ def of_arm(arm: Arm) -> Samples:
         found = _last_evaluation(run)
         if found is not None:
             step, rows = found
-            chosen = tuple(_sample(row) for row in choose(rows))
+            folder = run.folder / "rollouts"
+            chosen = tuple(_sample(row, folder) for row in choose(rows))
             return Samples(arm.name, f"{run.name}, evaluation at step {step}", chosen)
     return Samples(arm.name, "no rollouts of an evaluation can be read", ())
 
@@ -83,6 +92,7 @@ def _is_whole(row: Row) -> bool:
         and isinstance(row.get("objective"), str)
         and isinstance(row.get("reward"), int | float)
         and isinstance(row.get("sample"), int | None)
+        and isinstance(row.get("images", []), list)
     )
 
 
@@ -90,7 +100,7 @@ def _spread(rows: Sequence[Row], count: int) -> list[Row]:
     return [rows[(2 * index + 1) * len(rows) // (2 * count)] for index in range(count)]
 
 
-def _sample(row: Row) -> Sample:
+def _sample(row: Row, folder: Path) -> Sample:
     return Sample(
         task=_task(row),
         question=_text(row.get("question")),
@@ -100,7 +110,18 @@ def _sample(row: Row) -> Sample:
         verdict="unreadable" if row.get("answer") is None else _cut(_text(row["answer"])),
         reward=float(row["reward"]),
         right=bool(row["correct"]),
+        images=tuple(filter(None, (_embedded(folder, name) for name in row.get("images", ())))),
     )
+
+
+def _embedded(folder: Path, name: Any) -> str | None:
+    """A thumbnail as a data URI; None where it is gone, or no file that was kept as one."""
+    found = _THUMBNAIL.fullmatch(str(name))
+    if found is None or not (folder / found[0]).is_file():
+        return None
+    kind = {"png": "png", "jpg": "jpeg"}[found[1]]
+    data = base64.b64encode((folder / found[0]).read_bytes()).decode()
+    return f"data:image/{kind};base64,{data}"
 
 
 def _task(row: Row) -> str:

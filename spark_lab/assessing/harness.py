@@ -95,12 +95,18 @@ def _measure(
     import lm_eval
     from lm_eval.models.huggingface import HFLM
 
+    from spark_lab.models.vision import tokenizer_of
+
     began = time.perf_counter()
-    model, tokenizer = asked()
+    model, processing = asked()
     model.eval()
     seed = subject.config.eval.seed
     found = lm_eval.simple_evaluate(
-        HFLM(pretrained=model, tokenizer=tokenizer, batch_size=subject.config.eval.batch_size),
+        HFLM(
+            pretrained=model,
+            tokenizer=tokenizer_of(processing),
+            batch_size=subject.config.eval.batch_size,
+        ),
         tasks=[task],
         limit=limit,
         task_manager=_manager(data),

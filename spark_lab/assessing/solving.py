@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,7 +14,11 @@ from rich.text import Text
 
 from spark_lab.assessing.subject import Subject, find
 from spark_lab.errors import Problem, UserError
+from spark_lab.models.folder import sees_images
+from spark_lab.models.load import resolve_path
+from spark_lab.records import Picture, Prompt, Question, Rollout
 from spark_lab.schema import Config
+from spark_lab.tasks.pictures import KINDS, ImageFile
 from spark_lab.tracking.rollout_view import RIGHT, WRONG, visible
 
 if TYPE_CHECKING:
@@ -21,18 +26,21 @@ if TYPE_CHECKING:
     from spark_lab.evaluation.test_time.asking import Reply
 
 HELP = """\
-usage: spark-lab solve run=PATH [step=N] [KEY=VALUE ...] "QUESTION"
-       spark-lab solve model.path=PATH [KEY=VALUE ...] "QUESTION"
+usage: spark-lab solve run=PATH [step=N] [KEY=VALUE ...] [image=FILE ...] "QUESTION"
+       spark-lab solve model.path=PATH [KEY=VALUE ...] [image=FILE ...] "QUESTION"
 
 The model answers, judges its answer and reflects on it, until it accepts or eval.test_time_rounds are
-over. Without a question it reads one a line from the terminal or a pipe.
+over. Without a question it reads one a line from the terminal or a pipe. A model that sees images is
+shown the given ones before the question.
 
   spark-lab solve model.path=builtin:tiny "7+1+5+9"
   spark-lab solve run=spark/seed0 eval.answer_temperature=0 eval.test_time_rounds=2 "7+1+5+9"
+  spark-lab solve model.path=DIR image=triangle.png "How long is AB?"
 
 run, step, model.path and KEY=VALUE are explained by spark-lab eval --help.
 """
 PIPED_WIDTH = 100
+IMAGE = "image="
 # Anything else with an equals sign belongs to the question: x=3, 2+2=?
 SETTINGS = {"run", "step", *(spec.name for spec in dataclasses.fields(Config))}
 
@@ -43,17 +51,45 @@ def main(argv: list[str]) -> None:
         print(HELP, end="")
         return
     typed = [word for word in argv if _is_setting(word)]
+    words = [word for word in argv if not _is_setting(word) and not word.startswith(IMAGE)]
+    images = _images([word for word in argv if word.startswith(IMAGE)])
     subject = find(typed, "solve")
-    question = " ".join(word for word in argv if not _is_setting(word)).strip()
-    if not question and any(not _is_setting(word) for word in argv):
+    if images:
+        _check_sight(subject)
+    question = " ".join(words).strip()
+    if not question and words:
         fix = 'spark-lab solve run=PATH "7+1+5+9"'
         raise UserError(Problem("spark-lab solve", "an empty question", "a question", fix))
     console = _console()
     questions = [question] if question else _lines(console)
     answer: Callable[[str], None] | None = None
     for text in questions:
-        answer = answer or _solver(subject, console)
+        answer = answer or _solver(subject, images, console)
         answer(text)
+
+
+def _images(words: list[str]) -> tuple[Picture, ...]:
+    """The images of image=FILE words. Raises UserError for those that can't be opened."""
+    found = [ImageFile(str(Path(word.removeprefix(IMAGE)).expanduser())) for word in words]
+    faults = [(word, image.fault()) for word, image in zip(words, found, strict=True)]
+    expected = f"an image ({', '.join(KINDS)})"
+    problems = [
+        Problem(word, fault, expected, f"{IMAGE}FILE")
+        for word, fault in faults
+        if fault is not None
+    ]
+    if problems:
+        raise UserError(*problems)
+    return tuple(found)
+
+
+def _check_sight(subject: Subject) -> None:
+    path = subject.config.model.path
+    folder = Path(resolve_path(path))
+    # What a hub name stands for is known once it is loaded.
+    if folder.is_dir() and not sees_images(folder):
+        got, fix = f"{path}, a model of text alone", "leave image=FILE out, or another model"
+        raise UserError(Problem(IMAGE, got, "a model that sees images", fix))
 
 
 def _is_setting(word: str) -> bool:
@@ -72,7 +108,9 @@ def _lines(console: Console) -> Iterator[str]:
             yield line.strip()
 
 
-def _solver(subject: Subject, console: Console) -> Callable[[str], None]:
+def _solver(
+    subject: Subject, images: tuple[Picture, ...], console: Console
+) -> Callable[[str], None]:
     """Loads the model once for all questions."""
     from spark_lab.build import load_generator
 
@@ -81,27 +119,32 @@ def _solver(subject: Subject, console: Console) -> Callable[[str], None]:
             generator = load_generator(subject.config, subject.adapters)
     else:
         generator = load_generator(subject.config, subject.adapters)
-    return lambda question: _solve(question, subject, generator, console)
+    return lambda text: _solve(Question(0, text, "", images), subject, generator, console)
 
 
-def _solve(question: str, subject: Subject, generator: Generator, console: Console) -> None:
+def _solve(question: Question, subject: Subject, generator: Generator, console: Console) -> None:
     from spark_lab import answers, prompts
     from spark_lab.evaluation.test_time.asking import Asker
     from spark_lab.evaluation.test_time.chain import Chain, judge, reflect
-    from spark_lab.records import Question, Rollout
 
     settings = subject.config.eval
     templates = prompts.load(subject.config.model.templates)
-    prompt = prompts.fill(templates.solve, question=question)
+    prompt = prompts.fill(templates.solve, question=question.text)
     [[first]] = generator.complete(
-        [prompt], temperature=settings.answer_temperature, seed=settings.seed
+        [Prompt(prompt, question.images)],
+        temperature=settings.answer_temperature,
+        seed=settings.seed,
     )
     # There is no right answer to compare with: only what is read from the completion counts.
     verdict = answers.grade_answer("exact", first.text, "")
     _show(console, "answer", prompt, first.text, _read(verdict.answer, first.truncated))
-    chain = Chain(Question(0, question, ""), Rollout(first.text, verdict), first.tokens)
+    chain = Chain(question, Rollout(first.text, verdict), first.tokens)
     asker = Asker(
-        generator, "exact", temperature=settings.answer_temperature, seed=settings.seed + 1
+        generator,
+        [question],
+        "exact",
+        temperature=settings.answer_temperature,
+        seed=settings.seed + 1,
     )
     for number in range(1, settings.test_time_rounds + 1):
         for reply in judge([chain], asker, templates, weigh=True):

@@ -38,7 +38,7 @@ def measure(
         if config.test_time == "off":
             continue
         temperature, seed = config.answer_temperature, config.seed + _SEED + 1_000 * number
-        asker = Asker(completer, verifier, temperature=temperature, seed=seed)
+        asker = Asker(completer, questions, verifier, temperature=temperature, seed=seed)
         rounds = config.test_time_rounds
         outcomes += reflected(questions, templates, rounds, solved, asker)
         rows += asker.rows

@@ -45,7 +45,7 @@ class Recorded:
         self.tokens = 0
 
     def complete(
-        self, prompts: list, *, samples: int = 1, temperature: float = 0.0, seed: int = 0
+        self, prompts: list[Prompt], *, samples: int = 1, temperature: float = 0.0, seed: int = 0
     ) -> list[list[Completion]]:
         """As the model's own; equal prompts of one block are decoded greedily once."""
         size = max(1, self._block // samples)
@@ -64,7 +64,7 @@ class Recorded:
         return found
 
     def verdict_probabilities(
-        self, prompts: list, completions: list[Completion], labels: tuple[str, str]
+        self, prompts: list[Prompt], completions: list[Completion], labels: tuple[str, str]
     ) -> list[float | None]:
         """Not recorded: one forward pass each."""
         return self._load().verdict_probabilities(prompts, completions, labels)
@@ -80,7 +80,7 @@ class Recorded:
         ]
         return self._counted(found)
 
-    def _write(self, path: Path, prompts: list, settings: dict) -> list[list[Completion]]:
+    def _write(self, path: Path, prompts: list[Prompt], settings: dict) -> list[list[Completion]]:
         found = self._load().complete(prompts, **settings)
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = [[asdict(one) for one in completions] for completions in found]
@@ -92,8 +92,6 @@ class Recorded:
         return found
 
 
-def _told(prompt: str | Prompt) -> list[str]:
+def _told(prompt: Prompt) -> list[str]:
     """What tells a prompt from others."""
-    if isinstance(prompt, str):
-        return [prompt]
     return [prompt.text, *(picture.fingerprint for picture in prompt.images)]

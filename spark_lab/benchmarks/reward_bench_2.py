@@ -34,7 +34,7 @@ from spark_lab.benchmarks.figures import Figure, Measured, average, jackknife, s
 from spark_lab.benchmarks.ties import Rated, ties
 from spark_lab.errors import Problem, UserError
 from spark_lab.prompts import TemplateSet
-from spark_lab.records import Question, Verdict, spoken
+from spark_lab.records import Prompt, Question, Verdict, spoken
 from spark_lab.schema import EvalConfig
 from spark_lab.tasks.reading import Row
 
@@ -203,13 +203,14 @@ def measure(
     from spark_lab.evaluation.trial import solve_row
 
     asked = ask(choices, config.seed)
-    found = completer.complete([one.prompt for one in asked])
+    prompts = [Prompt(one.prompt) for one in asked]
+    found = completer.complete(prompts)
     rows, verdicts = [], []
-    for one, (completion,) in zip(asked, found, strict=True):
+    for one, prompt, (completion,) in zip(asked, prompts, found, strict=True):
         answer = one.verdict(completion.text)
         verdicts.append(answer)
         verdict = Verdict(float(answer == one.label), answer)
-        row = solve_row(one.prompt, one.choice, one.label, 0, completion, verdict)
+        row = solve_row(prompt, one.choice, one.label, 0, completion, verdict)
         rows.append(row | {"objective": "judge", "form": choices[one.choice].subset})
     figures = score(choices, asked, verdicts)
     figures["truncated_rate"] = share([float(row["truncated"]) for row in rows])

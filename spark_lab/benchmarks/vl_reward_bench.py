@@ -156,12 +156,12 @@ def measure(
     asked = ask(pairs, config.seed)
     prompts = [Prompt(text, (pair.image,)) for (text, _), pair in zip(asked, pairs, strict=True)]
     rows = []
-    for index, ((text, label), (completion,)) in enumerate(
-        zip(asked, completer.complete(prompts), strict=True)
-    ):
+    found = completer.complete(prompts)
+    for index, (prompt, (completion,)) in enumerate(zip(prompts, found, strict=True)):
+        _, label = asked[index]
         answer = verdict_of(completion.text)
         verdict = Verdict(float(answer == label), answer)
-        row = solve_row(text, index, label, 0, completion, verdict)
+        row = solve_row(prompt, index, label, 0, completion, verdict)
         rows.append(row | {"objective": "judge", "form": pairs[index].group})
     figures = score(pairs, [row["correct"] for row in rows], [row["parsed"] for row in rows])
     figures["truncated_rate"] = share([float(row["truncated"]) for row in rows])

@@ -80,7 +80,7 @@ def _windows(config: Config, rows: int, spent: ComputeMeter, *, judged: bool) ->
 
 def model_cost(size: ModelSize) -> ModelCost:
     """What a run's meter would count."""
-    used = size.parameters if size.tied else size.parameters - size.embedding
+    used = size.parameters - size.vision - (0 if size.tied else size.embedding)
     return ModelCost(used, size.layers, size.heads * size.head_dim)
 
 

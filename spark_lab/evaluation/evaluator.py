@@ -14,9 +14,9 @@ from spark_lab.evaluation.judge import POINTWISE_FORM, judge_metrics, judge_tria
 from spark_lab.evaluation.policy import policy_metrics, solve
 from spark_lab.evaluation.reflection import reflection_metrics, reflection_trials
 from spark_lab.evaluation.test_time import scale, scaled_metrics
-from spark_lab.evaluation.trial import MATERIAL, Row, Trial, grade, trial_row
+from spark_lab.evaluation.trial import MATERIAL, Row, Trial, grade, prompt_of, trial_row
 from spark_lab.prompts import LABELS, TemplateSet
-from spark_lab.records import Group
+from spark_lab.records import Group, Prompt, Question
 from spark_lab.schema import EvalConfig
 from spark_lab.tasks import Task
 
@@ -69,12 +69,12 @@ class Evaluator:
         )
         tokens = sum(row["tokens"] for row in rows)
         judged: list[Row] = []
-        known: dict[str, Completion] = {}
+        known: dict[Prompt, Completion] = {}
         for trials in self._trials(groups, step):
             judged += self._run(trials, completer, known)
         tokens += sum(completion.tokens for completion in known.values())
         if self._config.calibration:
-            _add_probabilities(judged, known, completer)
+            _add_probabilities(judged, self._task.eval, known, completer)
         found = _metrics(rows, judged)
         outcomes: list[Row] = []
         if self._config.test_time == "always" or (self._config.test_time == "final" and last):
@@ -110,11 +110,12 @@ class Evaluator:
         return trials if self._config.answer_temperature > 0 else [list(chain(*trials))]
 
     def _run(
-        self, trials: Sequence[Trial], completer: Completer, known: dict[str, Completion]
+        self, trials: Sequence[Trial], completer: Completer, known: dict[Prompt, Completion]
     ) -> list[Row]:
         """Rows of the trials. `known` has the completions of this evaluation's judge prompts: each
         distinct one runs once, as live trials often repeat fixed ones."""
-        prompts = [trial.item.prompt for trial in trials]
+        questions = {question.index: question for question in self._task.eval}
+        prompts = [prompt_of(trial.item, questions) for trial in trials]
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
         if new:
             found = completer.complete(
@@ -122,16 +123,20 @@ class Evaluator:
             )
             known |= {prompt: one for prompt, (one,) in zip(new, found, strict=True)}
         return [
-            trial_row(trial, known[prompt], grade(trial.item, known[prompt], self._task.verifier))
+            trial_row(trial, reply, grade(trial.item, reply, self._task.verifier), prompt.images)
             for trial, prompt in zip(trials, prompts, strict=True)
+            for reply in (known[prompt],)
         ]
 
 
 def _add_probabilities(
-    rows: Sequence[Row], completions: Mapping[str, Completion], completer: Completer
+    rows: Sequence[Row],
+    questions: Sequence[Question],
+    completions: Mapping[Prompt, Completion],
+    completer: Completer,
 ) -> None:
     judged = [row for row in rows if row["objective"] == "pointwise" and row["parsed"]]
-    prompts = [row["prompt"] for row in judged]
+    prompts = [Prompt(row["prompt"], questions[row["question"]].images) for row in judged]
     probabilities = completer.verdict_probabilities(
         prompts, [completions[prompt] for prompt in prompts], LABELS[POINTWISE_FORM]
     )

@@ -9,7 +9,7 @@ from spark_lab import answers, prompts
 from spark_lab.evaluation import metrics
 from spark_lab.evaluation.generation import Completer
 from spark_lab.evaluation.trial import Row, solve_row
-from spark_lab.records import Group, Question, Rollout, cut_thinking
+from spark_lab.records import Group, Prompt, Question, Rollout, cut_thinking
 from spark_lab.schema import EvalConfig
 
 
@@ -26,23 +26,26 @@ def solve(
     the same at every evaluation and in every arm (common random numbers). The groups hold the
     samples 1 ....
     """
-    texts = [prompts.fill(template, question=question.text) for question in questions]
-    drawn = [completer.complete(texts, temperature=config.answer_temperature, seed=config.seed)]
+    asked = [
+        Prompt(prompts.fill(template, question=question.text), question.images)
+        for question in questions
+    ]
+    drawn = [completer.complete(asked, temperature=config.answer_temperature, seed=config.seed)]
     if config.samples:
         drawn.append(
             completer.complete(
-                texts, samples=config.samples, temperature=config.temperature, seed=config.seed + 1
+                asked, samples=config.samples, temperature=config.temperature, seed=config.seed + 1
             )
         )
-    greedy = [completer.complete(texts)] if config.answer_temperature > 0 else []
+    greedy = [completer.complete(asked)] if config.answer_temperature > 0 else []
     first = -len(greedy)
     rows, groups = [], []
-    for question, text, *found in zip(questions, texts, *greedy, *drawn, strict=True):
+    for question, prompt, *found in zip(questions, asked, *greedy, *drawn, strict=True):
         rollouts = []
         for sample, completion in enumerate([c for part in found for c in part], start=first):
             verdict = answers.grade_answer(verifier, completion.text, question.answer)
             rows.append(
-                solve_row(text, question.index, question.answer, sample, completion, verdict)
+                solve_row(prompt, question.index, question.answer, sample, completion, verdict)
             )
             rollouts.append(Rollout(completion.text, verdict))
         groups.append(Group(question, tuple(rollouts[1 - first :])))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from spark_lab import answers
 from spark_lab.evaluation.generation import Completion
 from spark_lab.prompts import LABELS
-from spark_lab.records import Item, Rollout, Verdict
+from spark_lab.records import Item, Picture, Prompt, Question, Rollout, Verdict
 
 Row = dict[str, Any]
 
@@ -26,6 +26,16 @@ class Trial:
     swapped: bool | None = None
 
 
+def prompt_of(item: Item, questions: Mapping[int, Question]) -> Prompt:
+    """The item's text after the images of its question; `questions` are by their index."""
+    return Prompt(item.prompt, questions[item.question].images)
+
+
+def pictured(images: Sequence[Picture]) -> Row:
+    """A row's column of images, which those without any lack."""
+    return {"images": list(images)} if images else {}
+
+
 def grade(item: Item, completion: Completion, verifier: str) -> Verdict:
     """Whether a judge said the label, or a reflection ended with the question's answer."""
     if item.objective == "reflect":
@@ -39,7 +49,7 @@ def rollout_of(row: Row) -> Rollout:
 
 
 def decoded_tokens(
-    prompts: Sequence[str], completions: Sequence[Completion], temperature: float
+    prompts: Sequence[Prompt], completions: Sequence[Completion], temperature: float
 ) -> int:
     """Tokens that were really generated: equal greedy prompts are decoded once."""
     if temperature == 0:
@@ -48,7 +58,7 @@ def decoded_tokens(
 
 
 def solve_row(
-    prompt: str,
+    prompt: Prompt,
     question: int,
     label: str,
     sample: int | None,
@@ -65,7 +75,8 @@ def solve_row(
         "form": None,
         "material": None,
         "question": question,
-        "prompt": prompt,
+        "prompt": prompt.text,
+        **pictured(prompt.images),
         "label": label,
         "sample": sample,
         **_reply(completion, verdict),
@@ -74,7 +85,10 @@ def solve_row(
     }
 
 
-def trial_row(trial: Trial, completion: Completion, verdict: Verdict) -> Row:
+def trial_row(
+    trial: Trial, completion: Completion, verdict: Verdict, images: Sequence[Picture] = ()
+) -> Row:
+    """`images`: those of the item's question."""
     item = trial.item
     return {
         "set": trial.set,
@@ -83,6 +97,7 @@ def trial_row(trial: Trial, completion: Completion, verdict: Verdict) -> Row:
         "material": item.material,
         "question": item.question,
         "prompt": item.prompt,
+        **pictured(images),
         "label": item.label,
         "sample": None,
         **_reply(completion, verdict),

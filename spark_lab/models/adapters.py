@@ -59,11 +59,16 @@ def four_bit(lora: LoraConfig | None, dtype: str) -> dict[str, Any]:
     return {"quantization_config": settings}
 
 
-def peft_config(lora: LoraConfig | None, model: PreTrainedModel) -> peft.LoraConfig | None:
-    """Raises UserError where no layer of the model gets an adapter."""
+def peft_config(
+    lora: LoraConfig | None, model: PreTrainedModel, *, freeze_vision: bool = False
+) -> peft.LoraConfig | None:
+    """`freeze_vision`: no adapters in a vision tower. Raises UserError where no layer of the model
+    gets an adapter."""
     if lora is None:
         return None
     import peft
+
+    from spark_lab.models.vision import TOWER_MODULES
 
     if lora.targets != ALL_LINEAR:
         _check_targets(lora.targets, model)
@@ -72,6 +77,7 @@ def peft_config(lora: LoraConfig | None, model: PreTrainedModel) -> peft.LoraCon
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=lora.targets,
+        exclude_modules=TOWER_MODULES if freeze_vision else None,
         task_type="CAUSAL_LM",
     )
 

@@ -12,6 +12,8 @@ from spark_lab.schema import ModelConfig
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from spark_lab.models.vision import Processing
+
 # Put into a chat template to see what becomes of it.
 _SYSTEM, _TEXT = "Mind the gap.", "How far is it?"
 
@@ -32,11 +34,12 @@ class Chat:
     opening: str = ""
 
     @classmethod
-    def of(cls, config: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> Chat:
-        """Raises UserError where the chat template can't write a user's turn."""
+    def of(cls, config: ModelConfig, processing: Processing) -> Chat:
+        """Raises UserError where the chat template can't write a user's turn, or the place of its
+        image in that of a model that sees images."""
         arguments = dict(config.chat_template_kwargs)
-        asked = _rendered(tokenizer, messages(_TEXT, None), arguments)
-        folded = config.system_prompt is not None and not _has_system(tokenizer, arguments)
+        asked = _rendered(processing, messages(_TEXT, None), arguments)
+        folded = config.system_prompt is not None and not _has_system(processing, arguments)
         thought = asked.rpartition("<think>")
         opened = bool(thought[1]) and "</think>" not in thought[2]
         opening = thought[1] + thought[2] if opened else ""
@@ -65,15 +68,31 @@ def messages(text: str, system_prompt: str | None) -> list[dict[str, str]]:
     return [*turns, {"role": "user", "content": text}]
 
 
+def in_parts(turns: Sequence[Mapping[str, str]], images: int = 0) -> list[dict[str, Any]]:
+    """Turns as models that see images take them: in the last one `images` places, then the text."""
+    parts: list[dict[str, Any]] = [
+        {"role": turn["role"], "content": [{"type": "text", "text": turn["content"]}]}
+        for turn in turns
+    ]
+    parts[-1]["content"] = [{"type": "image"}] * images + parts[-1]["content"]
+    return parts
+
+
 def _rendered(
-    tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], arguments: dict[str, Any]
+    processing: Processing, turns: list[dict[str, str]], arguments: dict[str, Any]
 ) -> str:
     from jinja2 import TemplateError
 
+    from spark_lab.models.vision import image_marks
+
     where, fix = "model.chat_template", "model.chat_template=FILE with a Jinja chat template"
+    marks = image_marks(processing)
     try:
-        text = tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True, **arguments
+        text = processing.apply_chat_template(
+            in_parts(turns, images=1) if marks else turns,
+            tokenize=False,
+            add_generation_prompt=True,
+            **arguments,
         )
     except (TemplateError, TypeError, ValueError) as error:
         got = f"{type(error).__name__}: {error}"
@@ -82,12 +101,15 @@ def _rendered(
     if turns[-1]["content"] not in text:
         got = f"a template that writes {text!r} for {turns[-1]['content']!r}"
         raise UserError(Problem(where, got, "a template that writes the user's text", fix))
+    if marks and sum(map(text.count, marks)) != 1:
+        got = f"a template that writes {text!r} for an image and {turns[-1]['content']!r}"
+        raise UserError(Problem(where, got, f"one place for an image ({' or '.join(marks)})", fix))
     return text
 
 
-def _has_system(tokenizer: PreTrainedTokenizerBase, arguments: dict[str, Any]) -> bool:
+def _has_system(processing: Processing, arguments: dict[str, Any]) -> bool:
     """Some templates refuse a system turn, others leave it out."""
     try:
-        return _SYSTEM in _rendered(tokenizer, messages(_TEXT, _SYSTEM), arguments)
+        return _SYSTEM in _rendered(processing, messages(_TEXT, _SYSTEM), arguments)
     except UserError:
         return False

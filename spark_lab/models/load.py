@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING
 from spark_lab.errors import Problem, UserError
 from spark_lab.models import precision
 from spark_lab.models.adapters import four_bit
-from spark_lab.models.folder import check_folder
+from spark_lab.models.folder import check_folder, text_alone
 from spark_lab.models.precision import Precision
 from spark_lab.models.soundness import check_loaded, explained
 from spark_lab.schema import ModelConfig
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import (
+        PreTrainedConfig,
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+        ProcessorMixin,
+    )
+
+    from spark_lab.models.vision import Processing
 
 BUILTIN = {"builtin:tiny": Path(__file__).parent / "tiny"}
 
@@ -43,27 +50,35 @@ def check_model_path(path: str) -> list[Problem]:
 
 
 def load_model(
-    config: ModelConfig, *, trained: bool = True
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model and tokenizer, on the CPU (4-bit weights: on the GPU), ready for TRL: left padding and a
-    padding token. `trained`: not only asked.
+    config: ModelConfig, *, trained: bool = True, pictured: int = 0
+) -> tuple[PreTrainedModel, Processing]:
+    """Model and tokenizer, or processor where it sees images; on the CPU (4-bit weights: on the GPU),
+    ready for TRL: left padding and a padding token. `trained`: not only asked. `pictured`: how many
+    questions with images it is for.
 
     Raises UserError for a folder without a model, a hub id that can't be had, a model that is not what
-    its files say (see `models.soundness`), or one without a chat template.
+    its files say (see `models.soundness`), one without a chat template, or one of text alone that is
+    for questions with images.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+
+    from spark_lab.models import vision
 
     problems = check_model_path(config.path)
     if problems:
         raise UserError(*problems)
+    path = resolve_path(config.path)
     dtype = precision_of(config, trained=trained).weights
     attention = {} if config.attention == "auto" else {"attn_implementation": config.attention}
-    path = resolve_path(config.path)
-    quantised = four_bit(config.lora, dtype)
     with explained(config.path):
-        tokenizer = load_tokenizer(config)
-        model, report = AutoModelForCausalLM.from_pretrained(
+        stored = AutoConfig.from_pretrained(path, revision=config.revision, trust_remote_code=False)
+        sees = hasattr(stored, "vision_config")
+        if pictured and not sees:
+            raise UserError(text_alone(config.path, pictured))
+        processing = load_processor(config, stored) if sees else load_tokenizer(config)
+        kind = AutoModelForImageTextToText if sees else AutoModelForCausalLM
+        model, report = kind.from_pretrained(
             path,
             revision=config.revision,
             dtype=getattr(torch, dtype),
@@ -73,10 +88,12 @@ def load_model(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
             **attention,
-            **quantised,
+            **four_bit(config.lora, dtype),
         )
-    check_loaded(path, model, tokenizer, report)
-    return model, tokenizer
+    check_loaded(path, model, vision.tokenizer_of(processing), report)
+    if config.freeze_vision:
+        vision.freeze_vision(model)
+    return model, processing
 
 
 def precision_of(config: ModelConfig, *, trained: bool) -> Precision:
@@ -95,14 +112,41 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     tokenizer = AutoTokenizer.from_pretrained(
         path, revision=config.revision, padding_side="left", trust_remote_code=False
     )
+    _make_ready(tokenizer, tokenizer, config)
+    return tokenizer
+
+
+def load_processor(config: ModelConfig, stored: PreTrainedConfig) -> ProcessorMixin:
+    """`stored`: the configuration of a model that sees images."""
+    from spark_lab.models import vision
+
+    path = resolve_path(config.path)
+    try:
+        kind = vision.processor_class(stored)
+        processor = kind.from_pretrained(path, revision=config.revision, trust_remote_code=False)
+    except (KeyError, ValueError, TypeError, ImportError) as error:
+        reason = str(error).partition("\n")[0]
+        fix = "save the model's processor into the same folder with save_pretrained"
+        got = f"{path}, whose processor can't be loaded ({reason})"
+        raise UserError(Problem("model.path", got, "an image processor", fix)) from error
+    processor.tokenizer.padding_side = "left"
+    _make_ready(processor, processor.tokenizer, config)
+    return processor
+
+
+def _make_ready(
+    processing: Processing, tokenizer: PreTrainedTokenizerBase, config: ModelConfig
+) -> None:
     if config.chat_template is not None:
-        tokenizer.chat_template = Path(config.chat_template).read_text(encoding="utf-8")
-    if tokenizer.chat_template is None:
+        processing.chat_template = Path(config.chat_template).read_text(encoding="utf-8")
+    if processing.chat_template is None:
+        processing.chat_template = tokenizer.chat_template
+    if processing.chat_template is None:
+        got = f"{resolve_path(config.path)} has no chat template"
         fix = "model.chat_template=FILE with a Jinja chat template"
-        raise UserError(Problem("model.path", f"{path} has no chat template", "one", fix))
+        raise UserError(Problem("model.path", got, "one", fix))
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
 
 
 def context_length(model: PreTrainedModel) -> int:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from accelerate.utils import extract_model_from_parallel
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+# What a model raises that does not know what it is given. Anything else is a bug of ours.
+REFUSALS = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 
 
 def language_model(model: Any) -> PreTrainedModel:
@@ -31,6 +35,17 @@ def obstacle(model: Any) -> str | None:
         names = ", ".join(sorted(kind.__name__ for kind in kinds))
         return f"a cache other than of keys and values of each position ({names})"
     return None
+
+
+def words(model: Any) -> torch.Tensor:
+    """Tokens that mean nothing to the model: none stands for an image."""
+    text = model.config.get_text_config()
+    named = {**model.config.to_dict(), **text.to_dict()}
+    special: set[int] = set()
+    for key, value in named.items():
+        if key.endswith(("_token_id", "_token_index")) and value is not None:
+            special.update(value if isinstance(value, list) else [value])
+    return torch.tensor([word for word in range(min(text.vocab_size, 99)) if word not in special])
 
 
 def drops(model: nn.Module) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spark_lab import answers, prompts
-from spark_lab.records import Question, Verdict
+from spark_lab.records import Prompt, Question, Verdict
 
 
 class Solve:
@@ -15,8 +15,8 @@ class Solve:
         self._template = prompts.load(templates).solve
         self._verifier = verifier
 
-    def prompt(self, question: Question) -> str:
-        return prompts.fill(self._template, question=question.text)
+    def prompt(self, question: Question) -> Prompt:
+        return Prompt(prompts.fill(self._template, question=question.text), question.images)
 
     def grade(self, question: Question, text: str) -> Verdict:
         """Without a known answer the reward is 0 until somebody else gives one."""

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spark_lab.objectives import Objective
-from spark_lab.records import Group, Item, Rollout
+from spark_lab.records import Group, Item, Prompt, Rollout
 from spark_lab.recycling.balance import LabelBalance
 from spark_lab.recycling.pairs import choose_wrong
 from spark_lab.schema import RecycleConfig
@@ -58,7 +58,7 @@ class Recycler:
         objectives: Mapping[str, Objective],
         *,
         seed: int,
-        fits: Callable[[str], bool],
+        fits: Callable[[Prompt], bool],
     ):
         self._config = config
         self._objectives = objectives
@@ -114,7 +114,7 @@ class Recycler:
     ) -> bool:
         if item is None:
             return False
-        if not self._fits(item.prompt):
+        if not self._fits(Prompt(item.prompt, group.question.images)):
             harvest.dropped["too_long"] += 1
             return False
         if item.objective == "pointwise":

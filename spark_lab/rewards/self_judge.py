@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spark_lab import answers, prompts
-from spark_lab.records import Group, Question, Rollout
+from spark_lab.records import Group, Prompt, Question, Rollout
 from spark_lab.rewards.collapse import CollapseGuard, Tally
 from spark_lab.schema import SelfJudgeConfig
 
@@ -36,7 +36,7 @@ class Judgement:
     group: int
     subject: str
     rival: str | None
-    prompt: str
+    prompt: Prompt
     labels: tuple[str, str]
 
 
@@ -48,7 +48,7 @@ class SelfJudge:
     orders, and the guard's.
     """
 
-    def __init__(self, config: SelfJudgeConfig, *, seed: int, fits: Callable[[str], bool]):
+    def __init__(self, config: SelfJudgeConfig, *, seed: int, fits: Callable[[Prompt], bool]):
         self._config = config
         self._guard = CollapseGuard(config)
         self._tally = Tally(config.kind)
@@ -59,7 +59,7 @@ class SelfJudge:
         self._groups: Sequence[Group] = ()
         self._open: list[Judgement] = []
 
-    def ask(self, groups: Sequence[Group]) -> list[str]:
+    def ask(self, groups: Sequence[Group]) -> list[Prompt]:
         """The judge prompts about these groups; `rewards` takes their completions."""
         self._groups = groups
         asked = [
@@ -97,7 +97,7 @@ class SelfJudge:
         yes, no = labels = prompts.LABELS[form]
         template = self._rng.choice(self._templates.pointwise[form])
         prompt = prompts.fill(template, question=question.text, solution=solution, yes=yes, no=no)
-        return Judgement(number, solution, None, prompt, labels)
+        return Judgement(number, solution, None, Prompt(prompt, question.images), labels)
 
     def _against(self, number: int, question: Question, first: str, second: str) -> Judgement:
         a, b = labels = prompts.LABELS["pair"]
@@ -109,7 +109,7 @@ class SelfJudge:
             a=a,
             b=b,
         )
-        return Judgement(number, first, second, prompt, labels)
+        return Judgement(number, first, second, Prompt(prompt, question.images), labels)
 
     def rewards(self, completions: Sequence[str]) -> list[list[float]]:
         """The rewards, 0 to 1, of the groups' rollouts, from the judge's completions."""

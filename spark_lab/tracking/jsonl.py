@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from spark_lab.tracking import thumbnails
+
 Row = dict[str, Any]
 
 
@@ -57,10 +59,17 @@ class RunLog:
 
 
 def write_rollouts(folder: Path, phase: str, step: int, rows: list[Row]) -> None:
-    """Replaces <phase>-<step>.jsonl.gz in one move; equal rows give equal bytes."""
+    """Replaces <phase>-<step>.jsonl.gz in one move; equal rows give equal bytes.
+
+    A row's "images" are pictures; written are the places of their thumbnails in `folder`.
+    """
     target = folder / rollouts_name(phase, step)
     part = target.with_name(target.name + ".part")
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    told = [
+        row | {"images": thumbnails.keep(folder, row["images"])} if "images" in row else row
+        for row in rows
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in told)
     part.write_bytes(gzip.compress(lines.encode(), mtime=0))
     os.replace(part, target)
 

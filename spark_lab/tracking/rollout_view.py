@@ -52,10 +52,11 @@ def show(folder: Path, wanted: Filter, limit: int, console: Console) -> None:
         raise UserError(_nothing(path, wanted, found.rows))
     shown = list(_taking_turns(chosen))[:limit]
     for row in shown:
+        seen = [str(path.parent / str(name)) for name in row.get("images") or ()]
         if console.is_terminal:
-            console.print(_panel(row))
+            console.print(_panel(row, seen))
         else:
-            print(_plain(row), file=console.file)
+            print(_plain(row, seen), file=console.file)
     for problem in found.problems:
         console.print(problem, style="yellow", markup=False)
     tail = f"{len(shown)} of {len(chosen)} in {path}"
@@ -117,9 +118,10 @@ def _taking_turns(rows: list[Row]) -> Iterator[Row]:
         yield from (row for row in turn if row is not None)
 
 
-def _panel(row: Row) -> Panel:
+def _panel(row: Row, images: list[str]) -> Panel:
     colour = RIGHT if row.get("correct") else WRONG
     body = Group(
+        *(Text(f"image {visible(name)}", style="dim italic") for name in images),
         Text(visible(str(row.get("prompt"))), style="dim"),
         Rule(style="dim"),
         Text(visible(str(row.get("completion")))),
@@ -130,10 +132,11 @@ def _panel(row: Row) -> Panel:
     return Panel(body, title=title, title_align="left", border_style=colour, padding=(0, 1))
 
 
-def _plain(row: Row) -> str:
+def _plain(row: Row, images: list[str]) -> str:
     return "\n".join(
         (
             f"=== {_title(row)} ===",
+            *(f"image: {visible(name)}" for name in images),
             "prompt:",
             _indented(row.get("prompt")),
             "completion:",

@@ -41,6 +41,7 @@ def grpo_config(
     bf16: bool,
     revision: str | None = None,
     chat_template_kwargs: dict[str, Any] | None = None,
+    sees_images: bool = False,
 ) -> GRPOConfig:
     """TRL's arguments. `config.grpo` may name any further field of GRPOConfig. `revision`: of a hub's
     model, which TRL loads once more where the policy is tied to it (`beta`)."""
@@ -80,8 +81,10 @@ def grpo_config(
     if config.beta > 0 and revision is not None:
         settings["model_init_kwargs"] = {"revision": revision}
     settings |= _vllm(config)
-    if ranks > 1:  # every trained weight has a gradient in every step
-        settings["ddp_find_unused_parameters"] = False
+    if ranks > 1:
+        # Every trained weight has a gradient in every step, but for those that see: a batch may have
+        # no image, and some towers have layers that are never read.
+        settings["ddp_find_unused_parameters"] = sees_images
     return GRPOConfig(**(settings | dict(config.grpo)))
 
 

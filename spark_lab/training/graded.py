@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spark_lab.records import Verdict, cut_thinking
+from spark_lab.records import Prompt, Verdict, cut_thinking
 from spark_lab.training.schedule import Source
 
 
@@ -44,7 +44,7 @@ class GradedGroup:
 
     source: Source
     window: int
-    prompt: str
+    prompt: Prompt
     label: str | None
     verified: bool
     samples: tuple[Sample, ...]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from accelerate.utils import gather_object
 
+from spark_lab.records import Prompt
 from spark_lab.training.graded import Sample
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def judged(
     ]
 
 
-def _complete(trainer: SparkGRPOTrainer, prompts: list[str], *, at_once: int) -> list[str]:
-    """A sampled completion of each user prompt; ranks share the work, `at_once` rows at a time.
+def _complete(trainer: SparkGRPOTrainer, prompts: list[Prompt], *, at_once: int) -> list[str]:
+    """A sampled completion of each prompt; ranks share the work, `at_once` rows at a time.
 
     All ranks sample equally often, as a sharded model needs them: a rest is filled with repeats.
     """
@@ -48,12 +49,11 @@ def _complete(trainer: SparkGRPOTrainer, prompts: list[str], *, at_once: int) ->
     own = padded[rank * each : (rank + 1) * each]
     samples: list[tuple[str, int, int]] = []
     for start in range(0, each, at_once):
-        chats = [trainer.chat.messages(text) for text in own[start : start + at_once]]
-        prompt_ids, images, fields = trainer._tokenize_prompts(chats)
-        ids, _ = trainer._generate_single_turn(prompt_ids, images, fields, num_generations=1)
+        rows = trainer.encoder(own[start : start + at_once])
+        ids, _ = trainer.sample(rows, num_generations=1)
         texts = trainer.processing_class.batch_decode(ids, skip_special_tokens=True)
-        texts = [trainer.chat.opening + text for text in texts]
-        samples += zip(texts, map(len, prompt_ids), map(len, ids), strict=True)
+        texts = [trainer.encoder.chat.opening + text for text in texts]
+        samples += zip(texts, [len(row.ids) for row in rows], map(len, ids), strict=True)
     samples = gather_object(samples)
     trainer.meter.add_samples(trainer.cost, [lengths for _, *lengths in samples])
     return [text for text, *_ in samples[: len(prompts)]]

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spark_lab.objectives import Objective, Solve
-from spark_lab.records import Group, Item, Question, Rollout, Verdict
+from spark_lab.records import Group, Item, Prompt, Question, Rollout, Verdict
 from spark_lab.recycling.buffer import RecycleBuffer
 from spark_lab.recycling.recycler import Harvest, Recycler
 from spark_lab.rewards import Labels, SelfJudge
@@ -70,12 +70,26 @@ class SparkLoop:
         self._counts: Counter[str] = Counter()
         self._ages: list[int] = []
 
-    def plan(self) -> list[str]:
-        """Open the next window; returns the user prompt of each of its groups."""
+    def plan(self) -> list[Prompt]:
+        """Open the next window; returns the prompt of each of its groups."""
         self._plan = self._schedule.plan(
             self._stream, self._extra_stream, self._buffer, self._mix.shares()
         )
         return [self._prompt(source) for source in self._plan.sources]
+
+    def pictured(self) -> list[tuple[int, str]]:
+        """What a window on which training goes on needs to see its images again: each group's
+        question and text; empty where no group has images."""
+        sources = self._plan.sources
+        prompts = [self._prompt(source) for source in sources]
+        if not any(prompt.images for prompt in prompts):
+            return []
+        questions = [one if isinstance(one, int) else one.question for one in sources]
+        return [(number, one.text) for number, one in zip(questions, prompts, strict=True)]
+
+    def prompts_of(self, pictured: Sequence[tuple[int, str]]) -> list[Prompt]:
+        """The prompts of a window of which this is what `pictured` said."""
+        return [Prompt(text, self._questions[question].images) for question, text in pictured]
 
     @property
     def extra(self) -> bool:
@@ -90,10 +104,10 @@ class SparkLoop:
     def _teaches(self, source: Source) -> bool:
         return isinstance(source, Item) and self._objectives[source.objective].config.loss == "sft"
 
-    def _prompt(self, source: Source) -> str:
+    def _prompt(self, source: Source) -> Prompt:
         if isinstance(source, int):
             return self._solve.prompt(self._questions[source])
-        return source.prompt
+        return Prompt(source.prompt, self._questions[source.question].images)
 
     def _label(self, source: Source) -> str | None:
         return self._answered[source].answer if isinstance(source, int) else source.label
@@ -128,7 +142,7 @@ class SparkLoop:
     def judges_itself(self) -> bool:
         return self._self_judge is not None
 
-    def ask(self, samples: Sequence[Sample]) -> list[str]:
+    def ask(self, samples: Sequence[Sample]) -> list[Prompt]:
         """The judge prompts about all samples of the open window that no verifier can grade."""
         size, sources = self._group_size, self._plan.sources
         return self._self_judge.ask(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from spark_lab.models.vision import seeing
 from spark_lab.schema import BudgetConfig
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class ModelCost:
     """The sizes that FLOPs follow from. `parameters` counts weights used in matrix products once
     per token: everything but the input embedding, whose use is a look-up (a tied one is also the
-    output projection, and counts)."""
+    output projection, and counts), and but a vision tower, whose work is not a token's."""
 
     parameters: int
     layers: int
@@ -28,6 +29,8 @@ class ModelCost:
         embedding = model.get_input_embeddings().weight
         tied = model.get_output_embeddings().weight is embedding
         parameters = model.num_parameters()  # those of packed 4-bit weights, too
+        weights = model.named_parameters()
+        parameters -= sum(weight.numel() for name, weight in weights if seeing(name))
         heads = text.num_attention_heads
         head_width = getattr(text, "head_dim", None) or text.hidden_size // heads
         return cls(

@@ -9,9 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from trl.trainer.utils import split_pixel_values_by_grid, unsplit_pixel_values_by_grid
-
-from spark_lab.training.shared_prompts.images import PER_TOKEN
 
 
 def sort_by_length(batches: list[dict[str, Any]], per_update: int) -> list[dict[str, Any]]:
@@ -39,10 +36,7 @@ def keep_groups(batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
     first.scatter_reduce_(0, group, torch.arange(rows, device=group.device), "amin")
     order = torch.argsort(first[group], stable=True)
     sizes = [len(batch["completion_ids"]) for batch in batches]
-    return [
-        unsplit_pixel_values_by_grid(_rows(merged, index, rows))
-        for index in torch.split(order, sizes)
-    ]
+    return [_rows(merged, index, rows) for index in torch.split(order, sizes)]
 
 
 def _sort_chunk(batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -55,31 +49,23 @@ def _sort_chunk(batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
         lengths = longest[group]
     order = torch.argsort(lengths, stable=True)
     rows = len(order)
-    return [
-        unsplit_pixel_values_by_grid(trim(_rows(merged, index, rows)))
-        for index in torch.split(order, sizes)
-    ]
+    return [trim(_rows(merged, index, rows)) for index in torch.split(order, sizes)]
 
 
 def _merged(batches: list[dict[str, Any]]) -> dict[str, Any]:
-    """One batch of all rows; what images have by patch or tile as a list of rows."""
-    split = [split_pixel_values_by_grid(batch) for batch in batches]
-    return {key: _merge([batch[key] for batch in split]) for key in split[0]}
+    """One batch of all rows."""
+    return {key: _merge([batch[key] for batch in batches]) for key in batches[0]}
 
 
 def _merge(values: list[Any]) -> Any:
     first = values[0]
-    if isinstance(first, list):
-        return [row for value in values for row in value]
     return torch.cat(values) if isinstance(first, torch.Tensor) and first.dim() > 0 else first
 
 
 def _rows(batch: dict[str, Any], index: torch.Tensor, rows: int) -> dict[str, Any]:
     chosen = {}
     for key, value in batch.items():
-        if isinstance(value, list):
-            chosen[key] = [value[row] for row in index.tolist()]
-        elif isinstance(value, torch.Tensor) and value.dim() > 0 and len(value) == rows:
+        if isinstance(value, torch.Tensor) and value.dim() > 0 and len(value) == rows:
             chosen[key] = value[index]
         else:
             chosen[key] = value
@@ -97,8 +83,6 @@ def trim(batch: dict[str, Any]) -> dict[str, Any]:
             continue
         if key.startswith("prompt_"):
             trimmed[key] = value[:, prompt_width - prompt_length :]
-        elif key in PER_TOKEN:
-            trimmed[key] = value[:, prompt_width - prompt_length : prompt_width + length]
         elif value.shape[1] == width:
             trimmed[key] = value[:, :length]
     return trimmed

@@ -25,6 +25,7 @@ def rollout_rows(group: GradedGroup, index: int, step: int) -> list[dict[str, An
             "source_correct": source.source_correct,
             "source_window": source.window,
         }
+    images = {"images": list(group.prompt.images)} if group.prompt.images else {}
     return [
         {
             "step": step,
@@ -33,7 +34,8 @@ def rollout_rows(group: GradedGroup, index: int, step: int) -> list[dict[str, An
             "window": group.window,
             "group": index,
             **origin,
-            "prompt": group.prompt,
+            "prompt": group.prompt.text,
+            **images,
             "label": group.label,
             "completion": sample.text,
             "answer": sample.verdict.answer,

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import gather_object
 from transformers import GenerationConfig
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
 from spark_lab.models import decoding
+from spark_lab.models.encoding import Encoded
+from spark_lab.models.images import COUNTS, join
 from spark_lab.models.sharing import drops, language_model
+
+if TYPE_CHECKING:
+    from spark_lab.training.trainer import SparkGRPOTrainer
 
 # What `decode` does itself, or what says nothing about which tokens are sampled.
 _COVERED = {
     "do_sample",
+    "suppress_tokens",
     "temperature",
     "top_k",
     "top_p",
@@ -43,9 +52,7 @@ def choose(trainer: GRPOTrainer, wanted: str) -> str:
     reason = obstacle(trainer)
     if reason is None:
         return SHARED
-    if trainer.accelerator.is_main_process:
-        _log.warning("completions are generated row by row, as in TRL: %s", reason)
-    return f"TRL: {reason}"
+    return _refused(trainer, reason)
 
 
 def obstacle(trainer: GRPOTrainer) -> str | None:
@@ -70,6 +77,23 @@ def obstacle(trainer: GRPOTrainer) -> str | None:
     return reason
 
 
+def try_images(trainer: SparkGRPOTrainer, rows: Sequence[Encoded]) -> None:
+    """Go on sharing prompts only where that is exact on every rank's prompts with images, too."""
+    if trainer.generation != SHARED:
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    exact = decoding.exact(model, [row.ids for row in rows], [row.images for row in rows])
+    if not all(gather_object([exact])):
+        reason = "on a trial batch with images this model gives other numbers with a cache"
+        trainer.generation = _refused(trainer, reason)
+
+
+def _refused(trainer: GRPOTrainer, reason: str) -> str:
+    if trainer.accelerator.is_main_process:
+        _log.warning("completions are generated row by row, as in TRL: %s", reason)
+    return f"TRL: {reason}"
+
+
 def _other_settings(trainer: GRPOTrainer) -> list[str]:
     """Settings that change what `generate` samples, beyond those that `decode` knows."""
     config = _settings(trainer)
@@ -92,14 +116,29 @@ def _settings(trainer: GRPOTrainer) -> GenerationConfig:
     return config
 
 
-def sample(trainer: GRPOTrainer, prompts: list[list[int]]) -> list[list[int]]:
-    """A completion of each prompt (token ids) up to its end token, drawn from torch's own stream.
+def for_trl(
+    trainer: SparkGRPOTrainer, rows: Sequence[Encoded]
+) -> tuple[list[list[int]], Any, dict[str, Any]]:
+    """What TRL's own generation takes of rows: token ids, vLLM's images, transformers' inputs."""
+    ids = [row.ids for row in rows]
+    if trainer.use_vllm:
+        held = {row.prompt: [one.load() for one in row.prompt.images] or None for row in rows}
+        images = [held[row.prompt] for row in rows]
+        return ids, images if any(images) else None, {}
+    multiple = trainer.pad_to_multiple_of or 1
+    width = -(-max(map(len, ids)) // multiple) * multiple
+    fields = join([row.images for row in rows], [len(row) for row in ids], width)
+    return ids, None, {key: value for key, value in fields.items() if key not in COUNTS}
+
+
+def sample(trainer: SparkGRPOTrainer, rows: Sequence[Encoded]) -> list[list[int]]:
+    """A completion of each row's prompt up to its end token, drawn from torch's own stream.
 
     Each row takes as many numbers of it as tokens it might get, however short it stays.
     """
     config = _settings(trainer)
     device = trainer.accelerator.device
-    luck = torch.rand(len(prompts), config.max_new_tokens, dtype=torch.float64, device=device)
+    luck = torch.rand(len(rows), config.max_new_tokens, dtype=torch.float64, device=device)
     unwrapped = unwrap_model_for_generation(
         trainer.model_wrapped,
         trainer.accelerator,
@@ -108,7 +147,9 @@ def sample(trainer: GRPOTrainer, prompts: list[list[int]]) -> list[list[int]]:
     with unwrapped as model, torch.no_grad():
         return decoding.decode(
             model,
-            prompts,
+            [row.ids for row in rows],
+            images=[row.images for row in rows],
+            suppress=config.suppress_tokens or (),
             max_new_tokens=config.max_new_tokens,
             ends=trainer.eos_token_ids,
             pad=config.pad_token_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from math import inf
 from typing import Any
@@ -14,8 +14,8 @@ from accelerate.utils import broadcast_object_list, gather_object
 from trl import GRPOConfig
 
 from spark_lab.errors import Problem, UserError
+from spark_lab.models.images import pick, present
 from spark_lab.training import shared_prompts
-from spark_lab.training.shared_prompts.images import pick, present
 from spark_lab.training.shared_prompts.rule import Choice
 from spark_lab.training.shared_prompts.trial import Batch, attempt, samples
 
@@ -43,7 +43,7 @@ class Scoring:
         self._wanted = wanted
         self._accelerator = accelerator
         self._plain = plain
-        self._images_tried = False
+        self._aux_loss = aux_loss
         self.ways: tuple[str, ...] = ()
         self._words = "TRL: shared_prompts=off"
         if wanted != "off":
@@ -77,19 +77,25 @@ class Scoring:
             found = [self._try(way, model, samples(model), {}, entropy=True, aux_loss=aux_loss)]
         return broadcast_object_list(found)[0]
 
-    def _try_images(self, model: Any, batch: Batch, images: dict[str, Any], **wanted: bool) -> None:
-        """All ranks try, each on its first batch with images, since none can be made for the model."""
-        self._images_tried = True
-        if "token_type_ids" in images:
-            # They say which tokens see each other both ways; neither way of sharing does that.
-            self._settle(Choice(reason="a model whose image tokens see later ones"))
+    def try_images(self, model: Any, batch: Batch, images: Mapping[str, Any]) -> None:
+        """Keep the ways that are exact with images. All ranks try, each on a batch of its own."""
+        if not self.ways:
             return
-        tried = [(way, self._try(way, model, [batch], images, **wanted)) for way in self.ways]
+        tried = [(way, self._try_pictured(way, model, batch, dict(images))) for way in self.ways]
         failed = {way: reason for way, reason in gather_object(tried) if reason is not None}
         if failed:
             exact = tuple(way for way in self.ways if way not in failed)
             reason = "; ".join(sorted(set(failed.values())))
             self._settle(Choice(exact, f"with images, {reason}"))
+
+    def _try_pictured(
+        self, way: str, model: Any, batch: Batch, images: dict[str, Any]
+    ) -> str | None:
+        if way == "packed" and "token_type_ids" in images:
+            # They say which tokens see each other both ways, which a row packed of several would
+            # have to say for its mask.
+            return "packed rows for a model whose image tokens see later ones"
+        return self._try(way, model, [batch], images, entropy=True, aux_loss=self._aux_loss)
 
     def _try(
         self,
@@ -131,14 +137,19 @@ class Scoring:
         shown, found = present(images), []
         for rows in torch.arange(len(ids)).split(batch_size or len(ids)):
             batch, part = (ids[rows], mask[rows], length), pick(shown, rows.tolist())
-            if shown and not self._images_tried:
-                self._try_images(model, batch, part, entropy=entropy, aux_loss=aux_loss)
             with self._accelerator.autocast():
                 scores = shared_prompts.score(self.ways, model, *batch, part, aux_loss=aux_loss)
             found.append(plain(model, *batch, **part) if scores is None else scores)
-        logps, entropies, aux_losses = zip(*found, strict=True)
-        return (
-            torch.cat(logps),
-            torch.cat(entropies) if entropy else None,
-            torch.stack(aux_losses).mean() if aux_loss else None,
-        )
+        return joined(found, entropy=entropy, aux_loss=aux_loss)
+
+
+def joined(
+    parts: Sequence[tuple], *, entropy: bool, aux_loss: bool
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+    """One scoring of all rows from scorings of some rows each."""
+    logps, entropies, aux_losses = zip(*parts, strict=True)
+    return (
+        torch.cat(logps),
+        torch.cat(entropies) if entropy else None,
+        torch.stack(aux_losses).mean() if aux_loss else None,
+    )

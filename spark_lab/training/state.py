@@ -10,8 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from spark_lab.errors import Problem, UserError
+from spark_lab.models.folder import read_header
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from spark_lab.training.trainer import SparkGRPOTrainer
 
 STATE = "spark_state.json"
@@ -34,6 +37,8 @@ def save_state(trainer: SparkGRPOTrainer, folder: str) -> None:
             "loop": trainer.loop.state_dict(),
             "meter": trainer.meter.state_dict(),
         }
+        if open_window:
+            state["pictured"] = trainer.loop.pictured()
         (path / STATE).write_text(json.dumps(state))
         if trainer.slow_judge is not None:
             trainer.slow_judge.save(path)
@@ -61,6 +66,32 @@ def load_state(trainer: SparkGRPOTrainer, folder: str) -> None:
     if state["open_window"]:
         device = trainer.accelerator.device
         trainer._buffered_inputs = _load_window(path, trainer.args.process_index, device)
+        _see_again(trainer, state["pictured"])
+
+
+def _see_again(trainer: SparkGRPOTrainer, pictured: list[tuple[int, str]]) -> None:
+    """Images are in no checkpoint: those of an open window are encoded anew."""
+    if not pictured:
+        return
+    prompts = trainer.loop.prompts_of(pictured)
+    groups = {group for batch in trainer._buffered_inputs for group in batch["group"].tolist()}
+    trainer.prompts.open({group: prompts[group] for group in sorted(groups)})
+
+
+def load_renamed(model: PreTrainedModel, folder: str) -> bool:
+    """Load the weights of a checkpoint that stores them by other names than the model's own; False
+    for any other checkpoint, which is transformers' own business.
+
+    save_pretrained keeps the names of older releases for models that see images, and transformers'
+    Trainer, which loads by the present names, would leave most of their weights as they are.
+    """
+    files = sorted(Path(folder).glob("model*.safetensors"))
+    stored = {name for file in files for name in read_header(file)}
+    if stored <= model.state_dict().keys():
+        return False
+    saved = type(model).from_pretrained(folder, dtype=model.dtype, use_safetensors=True)
+    model.load_state_dict(saved.state_dict())
+    return True
 
 
 def _window_files(path: Path, rank: int) -> tuple[Path, Path]:

@@ -28,6 +28,7 @@ completions are graded; the data loader is only a clock, since the loop draws it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -37,24 +38,27 @@ from datasets import Dataset
 from torch.optim.lr_scheduler import LambdaLR
 from trl import GRPOConfig, GRPOTrainer
 
-from spark_lab.models.chat import Chat
-from spark_lab.training import judging, sampling
+from spark_lab.models.encoding import Encoded, Encoder
+from spark_lab.models.vision import tokenizer_of
+from spark_lab.records import Prompt
+from spark_lab.training import image_trials, judging, sampling
 from spark_lab.training.graded import Sample
 from spark_lab.training.learning_rate import LearningRate
 from spark_lab.training.loop import SparkLoop
 from spark_lab.training.meter import ComputeMeter, ModelCost
 from spark_lab.training.microbatches import keep_groups, sort_by_length
-from spark_lab.training.scoring import Scoring
+from spark_lab.training.scoring import Scoring, joined
 from spark_lab.training.slow_judge import SlowJudge
-from spark_lab.training.state import load_state, save_state
+from spark_lab.training.state import load_renamed, load_state, save_state
 from spark_lab.training.supervised import merge_copies, mergeable, target_ids
+from spark_lab.training.window_prompts import WindowPrompts
 
 
 class SparkGRPOTrainer(GRPOTrainer):
     """GRPO on the windows that a `SparkLoop` plans.
 
     `args.generation_batch_size` rows make one window of whole groups; groups may be split over
-    ranks. `clock` is the number of rows of the dummy data set (see `training.arguments`).
+    ranks. `encoder` makes of prompts what the model takes. `clock` is the number of rows of the dummy data set (see `training.arguments`).
     `shared_prompts`: auto, cache or packed share prompts where that is exact, off never does;
     `scoring` and `generation` say in words which way log-probabilities are computed and completions
     sampled. `slow_judge` has the weights that judge where the policy's own verdict is its reward;
@@ -71,7 +75,7 @@ class SparkGRPOTrainer(GRPOTrainer):
         cost: ModelCost,
         learning_rate: LearningRate,
         clock: int,
-        chat: Chat | None = None,
+        encoder: Encoder,
         sort_micro_batches: bool = False,
         shared_prompts: str = "off",
         slow_judge: SlowJudge | None = None,
@@ -81,11 +85,16 @@ class SparkGRPOTrainer(GRPOTrainer):
         self.meter = meter
         self.cost = cost
         self._learning_rate = learning_rate
-        self.chat = chat or Chat()
+        self.encoder = encoder
+        self.prompts = WindowPrompts(encoder)
         self._sort_micro_batches = sort_micro_batches
         self._local: list[Sample] = []
         # Of a window that is about to be sampled: the completions of its rows, where they are given.
         self._given: list[list[int] | None] = []
+        # Of a window that is being made: its rows, and the group of each.
+        self._asked: list[Encoded] = []
+        self._groups: list[int] = []
+        self._tried_images = False
         ticks = Dataset.from_dict({"prompt": [""] * clock})
         super().__init__(
             model=model, args=args, reward_funcs=[self.verifier], train_dataset=ticks, **kwargs
@@ -121,7 +130,8 @@ class SparkGRPOTrainer(GRPOTrainer):
     ) -> list[float]:
         """TRL's reward function: grade this rank's rows, and keep what was seen for `absorb`."""
         for turns, ids, *where in zip(completions, completion_ids, group, place, strict=True):
-            text, (number, member) = self.chat.opening + turns[0]["content"], where
+            text = self.encoder.chat.opening + turns[0]["content"]
+            number, member = where
             truncated = ids[-1] not in self.eos_token_ids
             verdict = self.loop.grade(number, text, member)
             hidden = self.loop.audit(number, text)
@@ -138,7 +148,7 @@ class SparkGRPOTrainer(GRPOTrainer):
         groups = [group for group, _ in self._places(len(inputs))]
         given = self._weigh(window["advantages"], groups)
         self._absorb(window)
-        if self._scoring.ways or any(given):
+        if self._scoring.ways or any(given) or self.prompts.shown:
             window["group"] = torch.tensor(groups, device=self.accelerator.device)
         if any(given):
             window["given"] = torch.tensor(given, device=self.accelerator.device)
@@ -151,52 +161,55 @@ class SparkGRPOTrainer(GRPOTrainer):
 
     def _sample_window(self, rows: int) -> dict[str, Any]:
         prompts = self.loop.plan()
+        places = self._places(rows)
         self._local = []
-        self._given = [self._target(group) for group, _ in self._places(rows)]
-        return super()._generate_and_score_completions(
-            [
-                {
-                    "prompt": self.chat.messages(prompts[group]),
-                    "group": group,
-                    "place": place,
-                }
-                for group, place in self._places(rows)
-            ]
-        )
+        self._given = [self._target(group) for group, _ in places]
+        self._see(prompts, [group for group, _ in places])
+        inputs = [
+            {"prompt": self.encoder.messages(prompts[group]), "group": group, "place": place}
+            for group, place in places
+        ]
+        window = super()._generate_and_score_completions(inputs)
+        self._groups = []
+        return window
+
+    def _see(self, prompts: list[Prompt], groups: list[int]) -> None:
+        """Encode this rank's prompts, each once."""
+        self.prompts.open({group: prompts[group] for group in dict.fromkeys(groups)})
+        if any(prompt.images for prompt in prompts):
+            self.prompts.share_lengths(prompts)
+            if not self._tried_images:
+                self._tried_images = True
+                image_trials.try_images(self, self._scoring, prompts)
+        self._asked, self._groups = self.prompts.rows(groups), groups
 
     def _target(self, group: int) -> list[int] | None:
         text = self.loop.given(group)
-        return None if text is None else target_ids(self.processing_class, text)
+        return None if text is None else target_ids(tokenizer_of(self.processing_class), text)
+
+    def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], Any, dict[str, Any]]:
+        """TRL is told of no images: what it makes of a window is text."""
+        return [row.ids for row in self._asked], None, {}
 
     def _generate_single_turn(
-        self,
-        prompt_ids: list[list[int]],
-        images: Any,
-        multimodal_fields: dict[str, Any],
-        *rest: Any,
-        **more: Any,
+        self, prompt_ids: list[list[int]], *rest: Any, **more: Any
     ) -> tuple[list[list[int]], Any]:
         """TRL's, of those rows alone whose completions are not given."""
-        given, self._given = self._given, []
+        asked, given = self._asked, self._given
+        self._asked, self._given = [], []
         if not any(given):
-            return self._sample(prompt_ids, images, multimodal_fields, *rest, **more)
-        rows = [row for row, target in enumerate(given) if target is None]
-        fields = {key: [value[row] for row in rows] for key, value in multimodal_fields.items()}
-        drawn: list[list[int]] = []
-        if rows:
-            drawn, _ = self._sample([prompt_ids[row] for row in rows], None, fields, *rest, **more)
-        sampled = iter(drawn)
+            return self.sample(asked, self.num_generations)
+        rows = [row for row, target in zip(asked, given, strict=True) if target is None]
+        sampled = iter(self.sample(rows, self.num_generations)[0] if rows else [])
         return [target or next(sampled) for target in given], None
 
-    def _sample(
-        self, prompt_ids: list[list[int]], images: Any, fields: Any, *rest: Any, **more: Any
-    ) -> tuple[list[list[int]], Any]:
-        """TRL's, each prompt computed once for its rows. What autocast casts is cast once for all of
-        the tokens, not for each."""
+    def sample(self, rows: list[Encoded], num_generations: int) -> tuple[list[list[int]], Any]:
+        """A completion of each row, and TRL's log-probabilities of what vLLM sampled. What autocast
+        casts is cast once for all of the tokens, not for each."""
         with self.accelerator.autocast():
-            if self.generation == sampling.SHARED and not images and not fields:
-                return sampling.sample(self, prompt_ids), None
-            return super()._generate_single_turn(prompt_ids, images, fields, *rest, **more)
+            if self.generation == sampling.SHARED:
+                return sampling.sample(self, rows), None
+            return super()._generate_single_turn(*sampling.for_trl(self, rows), num_generations)
 
     def _weigh(self, advantages: torch.Tensor, groups: list[int]) -> list[bool]:
         """Apply the loss weights; returns which rows are given ones, whose advantage is 1."""
@@ -249,7 +262,13 @@ class SparkGRPOTrainer(GRPOTrainer):
                 per_update = self.args.gradient_accumulation_steps
                 self._buffered_inputs = sort_by_length(self._buffered_inputs, per_update)
             inputs = self._buffered_inputs[self._step % self.args.steps_per_generation]
+        if "group" in inputs and self.prompts.shown:
+            inputs = inputs | self._seen(inputs["group"].tolist(), inputs)
         return inputs
+
+    def _seen(self, groups: list[int], batch: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+        width, beyond = (batch[f"{name}_ids"].shape[1] for name in ("prompt", "completion"))
+        return self.prompts.batch(groups, width, beyond, self.accelerator.device)
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -263,16 +282,18 @@ class SparkGRPOTrainer(GRPOTrainer):
         **images: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """Old, reference and training log-probabilities alike: TRL's, each prompt computed once."""
-        return self._scoring(
-            model,
-            input_ids,
-            attention_mask,
-            logits_to_keep,
-            batch_size=batch_size,
-            entropy=compute_entropy,
-            aux_loss=compute_aux_loss,
-            images=images,
-        )
+        wanted = {"entropy": compute_entropy, "aux_loss": compute_aux_loss}
+        batch = (input_ids, attention_mask, logits_to_keep)
+        if not self._groups or not self.prompts.shown:
+            return self._scoring(model, *batch, batch_size=batch_size, images=images, **wanted)
+        # A window that TRL has not cut yet, and scores without the images that it knows nothing of.
+        width, parts = input_ids.shape[1] - logits_to_keep, []
+        for rows in torch.arange(len(input_ids)).split(batch_size or len(input_ids)):
+            groups = [self._groups[row] for row in rows.tolist()]
+            seen = self.prompts.batch(groups, width, logits_to_keep, input_ids.device)
+            batch = (input_ids[rows], attention_mask[rows], logits_to_keep)
+            parts.append(self._scoring(model, *batch, batch_size=None, images=seen, **wanted))
+        return joined(parts, **wanted)
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
@@ -283,6 +304,11 @@ class SparkGRPOTrainer(GRPOTrainer):
                 optimizer or self.optimizer, lambda _step: self._learning_rate()
             )
         return self.lr_scheduler
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        bare = self.model if model is None else model
+        if self.is_fsdp_enabled or not load_renamed(bare, resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)

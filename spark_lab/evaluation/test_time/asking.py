@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from spark_lab.evaluation.generation import Completer, Completion
 from spark_lab.evaluation.judge import POINTWISE_FORM
-from spark_lab.evaluation.trial import Row, Trial, decoded_tokens, grade, trial_row
+from spark_lab.evaluation.trial import Row, Trial, decoded_tokens, grade, prompt_of, trial_row
 from spark_lab.prompts import LABELS
-from spark_lab.records import Item, Verdict
+from spark_lab.records import Item, Picture, Question, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,20 @@ class Reply:
 
 
 class Asker:
-    """Each call draws with a seed of its own. `rows` are the rollouts, `tokens` their price."""
+    """Each call draws with a seed of its own. `questions` are those that items name by their index.
+    `rows` are the rollouts, `tokens` their price."""
 
-    def __init__(self, completer: Completer, verifier: str, *, temperature: float, seed: int):
+    def __init__(
+        self,
+        completer: Completer,
+        questions: Sequence[Question],
+        verifier: str,
+        *,
+        temperature: float,
+        seed: int,
+    ):
         self._completer = completer
+        self._questions = {question.index: question for question in questions}
         self._verifier = verifier
         self._temperature = temperature
         self._seed = seed
@@ -45,7 +55,7 @@ class Asker:
         """`weigh`: also read the probability of the verdicts, which takes a forward pass."""
         if not items:
             return []
-        prompts = [item.prompt for item in items]
+        prompts = [prompt_of(item, self._questions) for item in items]
         found = self._completer.complete(prompts, temperature=self._temperature, seed=self._seed)
         self._seed += 1
         completions = [completion for completion, *_ in found]
@@ -61,11 +71,12 @@ class Asker:
                 items, completions, verdicts, weights, strict=True
             )
         ]
-        self.rows += [_row(reply) for reply in replies]
+        asked = zip(replies, prompts, strict=True)
+        self.rows += [_row(reply, prompt.images) for reply, prompt in asked]
         self.tokens += decoded_tokens(prompts, completions, self._temperature)
         return replies
 
 
-def _row(reply: Reply) -> Row:
-    row = trial_row(Trial(reply.item, "test_time"), reply.completion, reply.verdict)
+def _row(reply: Reply, images: Sequence[Picture]) -> Row:
+    row = trial_row(Trial(reply.item, "test_time"), reply.completion, reply.verdict, images)
     return row | {"p_yes": reply.p_yes}

@@ -12,7 +12,7 @@ from spark_lab.evaluation.test_time.asking import Asker, Reply
 from spark_lab.evaluation.test_time.choosing import Places, equal_answers
 from spark_lab.evaluation.trial import Row, rollout_of, solve_row
 from spark_lab.prompts import TemplateSet
-from spark_lab.records import Group, Question
+from spark_lab.records import Group, Prompt, Question
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,15 @@ def draw(
     seed: int,
 ) -> list[Row]:
     """Further samples to each question as rows of the set "test_time"."""
-    texts = [prompts.fill(template, question=question.text) for question in questions]
-    found = completer.complete(texts, samples=samples, temperature=temperature, seed=seed)
+    asked = [
+        Prompt(prompts.fill(template, question=question.text), question.images)
+        for question in questions
+    ]
+    found = completer.complete(asked, samples=samples, temperature=temperature, seed=seed)
     return [
-        solve_row(text, question.index, question.answer, None, completion, verdict)
+        solve_row(prompt, question.index, question.answer, None, completion, verdict)
         | {"set": "test_time"}
-        for question, text, completions in zip(questions, texts, found, strict=True)
+        for question, prompt, completions in zip(questions, asked, found, strict=True)
         for completion in completions
         for verdict in (answers.grade_answer(verifier, completion.text, question.answer),)
     ]

@@ -68,7 +68,11 @@ def scale(
 ) -> Scaled:
     """`solved` are the rows of `policy.solve`: its samples are the first of the N."""
     asker = Asker(
-        completer, task.verifier, temperature=config.answer_temperature, seed=config.seed + _SEED
+        completer,
+        task.eval,
+        task.verifier,
+        temperature=config.answer_temperature,
+        seed=config.seed + _SEED,
     )
     wanted = config.test_time_samples
     sampled = [row for row in solved if 0 < row["sample"] <= wanted]

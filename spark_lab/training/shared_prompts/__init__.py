@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
+from spark_lab.models.images import told_apart
 from spark_lab.models.sharing import language_model
 from spark_lab.training.shared_prompts import cache, packed
-from spark_lab.training.shared_prompts.images import told_apart
 from spark_lab.training.shared_prompts.rows import Scores, distinct, work
 from spark_lab.training.shared_prompts.rule import Choice, choose
 

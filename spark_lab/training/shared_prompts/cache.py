@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from spark_lab.models.images import pixels, positions
 from spark_lab.models.sharing import language_model
-from spark_lab.training.shared_prompts.images import pixels, positions
 from spark_lab.training.shared_prompts.rows import Scores
 
 
@@ -47,6 +47,8 @@ def score(
     if places is not None:
         before = {"position_ids": places[:, first, :cut]}
         after = {"position_ids": places[:, :, cut:-1]}
+    if "token_type_ids" in images:  # image tokens see each other both ways, all in the prompt
+        before["token_type_ids"] = images["token_type_ids"][first, :cut]
     backbone(
         input_ids=ids[first, :cut],
         attention_mask=mask[first, :cut],

@@ -22,8 +22,8 @@ from torch import nn
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
+from spark_lab.models.images import pixels, positions
 from spark_lab.models.sharing import language_model
-from spark_lab.training.shared_prompts.images import pixels, positions
 from spark_lab.training.shared_prompts.rows import Scores, work
 
 # Tokens of the longest packed row, unless one completion alone is longer: a mask of 64 MiB.

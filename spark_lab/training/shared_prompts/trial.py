@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from spark_lab.models.sharing import REFUSALS, words
+
 # (ids, mask, completion length): rows to score.
 Batch = tuple[torch.Tensor, torch.Tensor, int]
-# What a model raises that does not know what it is given. Anything else is a bug of ours.
-REFUSALS = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 
 
 def attempt(
@@ -54,25 +54,15 @@ def samples(model: Any) -> list[Batch]:
     longest, context = max(windows, default=0), getattr(text, "max_position_embeddings", None)
     if longest and (context is None or longest + 8 <= context):
         shapes.append((1, longest + 4))
-    words = _words(model, text.vocab_size)
-    return [_sample(*shape, words.to(model.device)) for shape in shapes]
+    ordinary = words(model).to(model.device)
+    return [_sample(*shape, ordinary) for shape in shapes]
 
 
-def _words(model: Any, vocabulary: int) -> torch.Tensor:
-    """Tokens that mean nothing to the model: none stands for an image."""
-    named = {**model.config.to_dict(), **model.config.get_text_config().to_dict()}
-    special: set[int] = set()
-    for key, value in named.items():
-        if key.endswith(("_token_id", "_token_index")) and value is not None:
-            special.update(value if isinstance(value, list) else [value])
-    return torch.tensor([word for word in range(min(vocabulary, 99)) if word not in special])
-
-
-def _sample(prompts: int, width: int, words: torch.Tensor) -> Batch:
+def _sample(prompts: int, width: int, ordinary: torch.Tensor) -> Batch:
     rows = 2 * prompts
     texts = torch.arange(prompts * width).reshape(prompts, width).repeat_interleave(2, 0)
     completions = prompts * width + torch.arange(rows * 3).reshape(rows, 3)
-    ids = words[torch.cat([texts, completions], dim=1).to(words.device) % len(words)]
+    ids = ordinary[torch.cat([texts, completions], dim=1).to(ordinary.device) % len(ordinary)]
     mask = torch.ones_like(ids)
     mask[:2, :2] = 0
     mask[1, -1] = 0
