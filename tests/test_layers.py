@@ -32,7 +32,7 @@ LAYERS = [
         "trl_fields",
         "compatibility",
     },
-    {"answers", "prompts", "durable", "ranks"},
+    {"answers", "drawing", "prompts", "durable", "ranks"},
     {"schema", "records", "errors"},
 ]
 LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
