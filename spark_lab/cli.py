@@ -27,7 +27,7 @@ COMMANDS = {
     ),
     "pretrain": (
         "spark_lab.models.pretrain:main",
-        "rebuild the shipped tiny model from its recipe",
+        "rebuild a shipped model from its recipe",
     ),
     "accelerate": (
         "spark_lab.accelerate.command:main",

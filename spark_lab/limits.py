@@ -80,6 +80,8 @@ _RANGES = {
     "schedule.fraction": "(0, 1)",
     "schedule.judge_every": "[1, inf)",
     "schedule.judge_items": "[1, inf)",
+    "task.visual_sums.grain": "[0, 1]",
+    "task.visual_sums.dot": "[1, inf)",
     "task.data.train_size": "[1, inf)",
     "task.data.eval_size": "[1, inf)",
     "task.reasoning_gym.train_size": "[1, inf)",

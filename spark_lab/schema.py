@@ -110,6 +110,12 @@ class ChainSumsConfig:
 
 
 @dataclass
+class VisualSumsConfig(ChainSumsConfig):
+    grain: float
+    dot: int
+
+
+@dataclass
 class DataConfig:
     train_path: str
     eval_path: Optional[str]
@@ -144,6 +150,7 @@ class ReasoningGymConfig:
 class TaskConfig:
     verifier: str
     chain_sums: Optional[ChainSumsConfig] = None
+    visual_sums: Optional[VisualSumsConfig] = None
     data: Optional[DataConfig] = None
     reasoning_gym: Optional[ReasoningGymConfig] = None
 

@@ -68,11 +68,12 @@ def _check_batches(config: Config) -> list[Problem]:
         fix = "'+trainer.grpo.importance_sampling_level=sequence', or trainer.loss_type=dapo"
         got = f"luspo with ratios by {level}"
         problems.append(Problem("trainer.loss_type", got, "ratios by sequence", fix))
-    sums = config.task.chain_sums
-    if sums is not None and sums.train_size < trainer.prompts_per_window:
-        got = f"{sums.train_size} for windows of {trainer.prompts_per_window} questions"
-        fix = f"task.chain_sums.train_size={trainer.prompts_per_window} or more"
-        problems.append(Problem("task.chain_sums.train_size", got, "a window's questions", fix))
+    for slot in ("chain_sums", "visual_sums"):
+        sums, key = getattr(config.task, slot), f"task.{slot}.train_size"
+        if sums is not None and sums.train_size < trainer.prompts_per_window:
+            got = f"{sums.train_size} for windows of {trainer.prompts_per_window} questions"
+            fix = f"{key}={trainer.prompts_per_window} or more"
+            problems.append(Problem(key, got, "a window's questions", fix))
     return problems
 
 

@@ -24,6 +24,7 @@ FILES = sorted(CONF.rglob("*.yaml")) + sorted(SWEEPS.glob("*.yaml"))
 # What an option needs besides its name.
 NEEDS = {
     "model=local": ["model.path=builtin:tiny", "model.templates=terse"],
+    "task=visual_sums": ["model=tiny_vlm"],
     "recycle=off": ["objective=none"],
     "schedule=judge_only": ["recycle=frozen"],
     "trainer=llm": ["trainer.max_completion_length=40"],

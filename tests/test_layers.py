@@ -33,7 +33,7 @@ LAYERS = [
         "compatibility",
         "vllm",
     },
-    {"answers", "prompts", "durable", "ranks"},
+    {"answers", "drawing", "prompts", "durable", "ranks"},
     {"schema", "records", "errors"},
 ]
 LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}

@@ -6,16 +6,20 @@ from collections import Counter
 from itertools import pairwise
 
 from spark_lab import answers
+from spark_lab.drawing import QUESTION
 from spark_lab.models.arithmetic import Arithmetic
 from spark_lab.models.decoder import build_tokenizer
-from spark_lab.models.pretrain import SHARES
+from spark_lab.models.recipes import RECIPES
 from spark_lab.models.transcripts import DRILL, Transcript, TranscriptWriter
 
 TINY_COMPLETION_TOKENS = 40
 
 
-def drawn(number: int = 600, seed: int = 0) -> list[Transcript]:
-    writer = TranscriptWriter(random.Random(seed), Arithmetic(seed))
+SHARES = RECIPES["tiny"].stages[-1].shares
+
+
+def drawn(number: int = 600, seed: int = 0, *, pictures: bool = False) -> list[Transcript]:
+    writer = TranscriptWriter(random.Random(seed), Arithmetic(seed), drawn=pictures)
     return [writer.draw(SHARES) for _ in range(number)]
 
 
@@ -88,3 +92,32 @@ def test_misremembered_sums_are_usually_but_not_always_wrong() -> None:
             assert results[value + digit] > 0.15 * 200
             wrong += results.most_common(1)[0][0] != value + digit
     assert 0.2 < wrong / (44 * 9) < 0.4
+
+
+def test_a_drawn_sum_is_in_the_picture_alone() -> None:
+    """But for the solutions that are shown, the prompt's text holds no digit."""
+    for transcript in drawn(pictures=True):
+        if transcript.kind == DRILL:
+            assert transcript.asked.images == ()
+            continue
+        (picture,) = transcript.asked.images
+        asked, mark, shown = transcript.prompt.partition(QUESTION)
+        assert mark and not any(character.isdigit() for character in asked)
+        assert shown == " \\boxed{}" or transcript.kind != "solve"
+        terms = re.findall(r"\d", picture.text)
+        if transcript.kind != "pairwise" and transcript.kind != "pointwise":
+            assert transcript.truth == str(sum(map(int, terms)))
+        # The completion reads the picture, whatever the shown solution says.
+        worked = steps(transcript.completion)
+        assert [worked[0][0], *(term for _, term, _ in worked)] == list(map(int, terms))
+
+
+def test_some_solutions_that_are_shown_of_a_picture_were_misread() -> None:
+    misread = 0
+    for transcript in drawn(pictures=True):
+        shown = steps(transcript.prompt)
+        if transcript.kind == "told_wrong" and shown:
+            (picture,) = transcript.asked.images
+            terms = list(map(int, picture.text.split("+")))
+            misread += [shown[0][0], *(term for _, term, _ in shown)] != terms
+    assert misread > 5

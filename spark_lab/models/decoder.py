@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,28 +18,36 @@ WORDS = ("Solve", "Judge", "Compare", "Fix", "Check", "Match", "or", "Yes", "No"
 # One token for a number, an opening box, a word or any other visible character.
 _TOKEN = r"\\boxed\{|[0-9]+|[A-Za-z]+|\S"
 
-CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if message['role'] == 'assistant' %}"
-    "<assistant>{{ message['content'] }}<eos>"
-    "{% else %}<user>{{ message['content'] }}{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}<assistant>{% endif %}"
-)
+TEXT = "{{ message['content'] }}"
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
+def chat_template(asked: str = TEXT) -> str:
+    """The Jinja template of a chat; `asked` renders a message of the user or of the system."""
+    return (
+        "{% for message in messages %}"
+        "{% if message['role'] == 'assistant' %}"
+        "<assistant>{{ message['content'] }}<eos>"
+        f"{{% else %}}<user>{asked}{{% endif %}}"
+        "{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+
+
+def build_tokenizer(
+    words: Sequence[str] = (), marks: Sequence[str] = ()
+) -> PreTrainedTokenizerFast:
     """A tokenizer in which every number from 0 to 99, every sign and every word is one token.
 
     Spaces are not tokens: encoding drops them and decoding puts them back as the language writes
     them ("7+1=8; 8 ? 9 No \\boxed{No}"), so a decoded completion encodes to the same tokens again.
-    Text outside the language becomes <unk>, never an error.
+    Text outside the language becomes <unk>, never an error. `words` and `marks` (special tokens) are
+    further tokens, behind all others.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     numbers = [str(number) for number in range(LARGEST_NUMBER + 1)]
-    tokens = [PAD, END, UNKNOWN, USER, ASSISTANT, *SIGNS, *WORDS, *numbers]
+    tokens = [PAD, END, UNKNOWN, USER, ASSISTANT, *SIGNS, *WORDS, *numbers, *words, *marks]
     vocabulary = {token: index for index, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -57,8 +66,8 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         pad_token=PAD,
         eos_token=END,
         unk_token=UNKNOWN,
-        additional_special_tokens=[USER, ASSISTANT],
-        chat_template=CHAT_TEMPLATE,
+        additional_special_tokens=[USER, ASSISTANT, *marks],
+        chat_template=chat_template(),
         padding_side="left",
         model_max_length=CONTEXT,
         clean_up_tokenization_spaces=False,

@@ -45,8 +45,8 @@ def text_alone(path: str, count: int) -> Problem:
     """A model of text alone is asked `count` questions with images."""
     got = f"{path}, a model of text alone, for {count} questions with images"
     fix = (
-        "a model that sees images, or task.data.images_field=null task.data.on_bad_row=skip to leave"
-        " these questions out"
+        "model=tiny_vlm, or another model that sees images; of a data set,"
+        " task.data.images_field=null task.data.on_bad_row=skip leaves these questions out"
     )
     return Problem("model.path", got, "a model that sees images", fix)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from spark_lab.models.vision import Processing
 
-BUILTIN = {"builtin:tiny": Path(__file__).parent / "tiny"}
+BUILTIN = {f"builtin:{name}": Path(__file__).parent / name for name in ("tiny", "tiny_vlm")}
 
 
 def resolve_path(path: str) -> str:

@@ -1,4 +1,4 @@
-r"""What the shipped model reads before any reinforcement learning: transcripts of all its skills.
+r"""What the shipped models read before any reinforcement learning: transcripts of all their skills.
 
 Every prompt is filled from the "terse" templates, so the model meets the same words as in training.
 A completion works the sum out step by step and boxes what follows from the working:
@@ -15,21 +15,29 @@ box. The sums come from `arithmetic.Arithmetic`, which misremembers some; a work
 wrong value. What is concluded from the written working is always right (a pair of which neither or
 both match gets a coin flip). So comparing two numbers, which reinforcement learning does not teach
 a model that can't do it at all, is learned well, and adding leaves room.
+
+With `drawn` sums "the sum in the image" stands wherever the sum would, and the prompt comes with the
+picture. Half of the wrong solutions that are shown then begin with a misread digit: who believes the
+digits of a shown working instead of looking would call it right.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spark_lab import prompts
+from spark_lab.drawing import QUESTION, DrawnSum
 from spark_lab.models.arithmetic import SLIPS, Arithmetic
 from spark_lab.models.decoder import BOX
+from spark_lab.records import Prompt
 
 MIN_TERMS, MAX_TERMS = 3, 5
 MATCHES_PER_DRILL = 8
 DRILL = "match"
+# The paper's grain in a picture is anything up to this.
+GRAIN = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,11 @@ class Transcript:
     prompt: str
     completion: str
     truth: str | None
+    picture: DrawnSum | None = None
+
+    @property
+    def asked(self) -> Prompt:
+        return Prompt(self.prompt, () if self.picture is None else (self.picture,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +76,10 @@ class Working:
 class TranscriptWriter:
     """Draws transcripts; the same state of `rng` gives the same transcripts."""
 
-    def __init__(self, rng: random.Random, arithmetic: Arithmetic):
+    def __init__(self, rng: random.Random, arithmetic: Arithmetic, *, drawn: bool = False):
         self._rng = rng
         self._arithmetic = arithmetic
+        self._drawn = drawn
         self._templates = prompts.load("terse")
         self._writers: dict[str, Callable[[list[int]], Transcript]] = {
             "solve": self._solve,
@@ -79,10 +93,18 @@ class TranscriptWriter:
     def draw(self, shares: Mapping[str, float]) -> Transcript:
         """A transcript of a kind drawn in proportion to `shares`."""
         (kind,) = self._rng.choices(list(shares), list(shares.values()))
-        return self._writers[kind](self._terms())
+        terms = self._terms()
+        transcript = self._writers[kind](terms)
+        if not self._drawn or kind == DRILL:
+            return transcript
+        seed, grain = str(self._rng.getrandbits(32)), self._rng.uniform(0.0, GRAIN)
+        return replace(transcript, picture=DrawnSum(_text(terms), seed, grain))
 
     def _terms(self) -> list[int]:
         return [self._rng.randint(1, 9) for _ in range(self._rng.randint(MIN_TERMS, MAX_TERMS))]
+
+    def _question(self, terms: list[int]) -> str:
+        return QUESTION if self._drawn else _text(terms)
 
     def _own(self, terms: list[int]) -> Working:
         return self._work(terms, self._arithmetic.add)
@@ -105,7 +127,14 @@ class TranscriptWriter:
         return working
 
     def _wrong(self, terms: list[int]) -> Working:
-        return self._other_than(sum(terms), terms)
+        return self._other_than(sum(terms), self._misread(terms) if self._drawn else terms)
+
+    def _misread(self, terms: list[int]) -> list[int]:
+        """In half of the cases with one digit taken for another one."""
+        read = list(terms)
+        if self._rng.random() < 0.5:
+            read[self._rng.randrange(len(terms))] = self._rng.randint(1, 9)
+        return read
 
     def _right_or_wrong(self, terms: list[int]) -> Working:
         return self._right(terms) if self._rng.random() < 0.5 else self._wrong(terms)
@@ -114,7 +143,7 @@ class TranscriptWriter:
         return self._rng.choice(("answer", "working"))
 
     def _solve(self, terms: list[int]) -> Transcript:
-        prompt = prompts.fill(self._templates.solve, question=_text(terms))
+        prompt = prompts.fill(self._templates.solve, question=self._question(terms))
         return Transcript("solve", prompt, self._own(terms).solution, str(sum(terms)))
 
     def _pointwise(self, terms: list[int]) -> Transcript:
@@ -123,7 +152,7 @@ class TranscriptWriter:
         shown = self._right_or_wrong(terms)
         prompt = prompts.fill(
             self._rng.choice(self._templates.pointwise[form]),
-            question=_text(terms),
+            question=self._question(terms),
             solution=shown.shown(self._material()),
             yes=yes,
             no=no,
@@ -142,7 +171,7 @@ class TranscriptWriter:
         material = self._material()
         prompt = prompts.fill(
             self._rng.choice(self._templates.pairwise),
-            question=_text(terms),
+            question=self._question(terms),
             solution_a=pair[0].shown(material),
             solution_b=pair[1].shown(material),
             a=labels[0],
@@ -173,7 +202,7 @@ class TranscriptWriter:
         material = self._material()
         return prompts.fill(
             self._rng.choice(self._templates.reflect[form, material]),
-            question=_text(terms),
+            question=self._question(terms),
             solution=shown.shown(material),
         )
 

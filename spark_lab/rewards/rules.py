@@ -47,6 +47,7 @@ def _check_judge(config: Config) -> list[Problem]:
 
 def _labelled(config: Config) -> int | None:
     """How many training questions have a label, where it is known before they are loaded."""
-    if config.reward.labelled in (0, 1) or config.task.chain_sums is None:
+    sums = config.task.chain_sums or config.task.visual_sums
+    if config.reward.labelled in (0, 1) or sums is None:
         return 0 if config.reward.labelled == 0 else None
-    return round(config.reward.labelled * config.task.chain_sums.train_size)
+    return round(config.reward.labelled * sums.train_size)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from spark_lab.errors import Problem, UserError
 from spark_lab.schema import TaskConfig
-from spark_lab.tasks import chain_sums, data, reasoning_gym
+from spark_lab.tasks import chain_sums, data, reasoning_gym, visual_sums
 from spark_lab.tasks.task import Task
 
 __all__ = ["TASKS", "Task", "build_task", "check_task", "pictured"]
@@ -15,6 +15,7 @@ __all__ = ["TASKS", "Task", "build_task", "check_task", "pictured"]
 # Both are given the slot's section and task.verifier.
 TASKS: dict[str, tuple[Callable[..., Task], Callable[..., list[Problem]]]] = {
     "chain_sums": (chain_sums.load, chain_sums.check),
+    "visual_sums": (visual_sums.load, visual_sums.check),
     "data": (data.load, data.check),
     "reasoning_gym": (reasoning_gym.load, reasoning_gym.check),
 }
@@ -46,6 +47,8 @@ def check_task(config: TaskConfig) -> list[Problem]:
 
 def pictured(config: TaskConfig) -> int:
     """How many questions of a task that `check_task` passes have images."""
+    if config.visual_sums is not None:
+        return config.visual_sums.train_size + config.visual_sums.eval_size
     if config.data is None or config.data.images_field is None:
         return 0
     task = build_task(config)

@@ -20,6 +20,12 @@ def load(config: ChainSumsConfig, verifier: str) -> Task:
     problems = check(config, verifier)
     if problems:
         raise UserError(*problems)
+    train, held_out = draw(config)
+    return Task(train, held_out, verifier)
+
+
+def draw(config: ChainSumsConfig) -> tuple[list[Question], list[Question]]:
+    """Training and held-out questions of settings that passed `check`."""
     rng = random.Random(config.seed)
     texts: dict[str, None] = {}
     while len(texts) < config.eval_size + config.train_size:
@@ -27,7 +33,7 @@ def load(config: ChainSumsConfig, verifier: str) -> Task:
         texts.setdefault("+".join(str(rng.randint(1, DIGITS)) for _ in range(terms)))
     drawn = list(texts)
     held_out, train = drawn[: config.eval_size], drawn[config.eval_size :]
-    return Task(_questions(train), _questions(held_out), verifier)
+    return _questions(train), _questions(held_out)
 
 
 def _questions(texts: list[str]) -> list[Question]:
@@ -37,9 +43,11 @@ def _questions(texts: list[str]) -> list[Question]:
     ]
 
 
-def check(config: ChainSumsConfig, verifier: str) -> list[Problem]:
+def check(
+    config: ChainSumsConfig, verifier: str, section: str = "task.chain_sums"
+) -> list[Problem]:
     problems = [
-        Problem(f"task.chain_sums.{name}", str(value), f"at least {least}", f"give {least} or more")
+        Problem(f"{section}.{name}", str(value), f"at least {least}", f"give {least} or more")
         for name, value, least in (
             ("train_size", config.train_size, 1),
             ("eval_size", config.eval_size, 1),
@@ -49,19 +57,19 @@ def check(config: ChainSumsConfig, verifier: str) -> list[Problem]:
     ]
     if not FEWEST_TERMS <= config.min_terms <= config.max_terms:
         got = f"min_terms={config.min_terms}, max_terms={config.max_terms}"
-        fix = "task.chain_sums.min_terms=3 task.chain_sums.max_terms=5"
+        fix = f"{section}.min_terms=3 {section}.max_terms=5"
         expected = f"{FEWEST_TERMS} <= min_terms <= max_terms"
-        return [*problems, Problem("task.chain_sums", got, expected, fix)]
+        return [*problems, Problem(section, got, expected, fix)]
     # Drawing distinct questions gets slow when most of them have been drawn.
     available = sum(DIGITS**terms for terms in range(config.min_terms, config.max_terms + 1))
     wanted = config.train_size + config.eval_size
     if wanted > available // 2:
         problems.append(
             Problem(
-                "task.chain_sums",
+                section,
                 f"{wanted} distinct questions of {config.min_terms} to {config.max_terms} terms",
                 f"at most half of the {available} that there are",
-                f"task.chain_sums.max_terms={config.max_terms + 1}, or smaller sizes",
+                f"{section}.max_terms={config.max_terms + 1}, or smaller sizes",
             )
         )
     return problems
