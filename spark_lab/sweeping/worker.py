@@ -65,22 +65,31 @@ def run_one(
             f"{os.uname().nodename} does not see {folder.parents[1]}: root=PATH that all hosts see"
         )
         return Outcome("failed", error)
+    ended = _ended(config, folder)
+    if ended is not None:
+        return ended
     if workers is not None:
         slots.pin(Path(config.root) / ".slots", workers)
     if main_process != ME:
         _be_a_worker()
     while True:
         _wait_for_another(folder)
-        try:
-            state = runs.read_status(folder).get("state")
-        except UserError as error:
-            return Outcome("failed", str(error))
-        if state in ("done", "pruned") and not config.force:
-            return Outcome(state)
+        ended = _ended(config, folder)
+        if ended is not None:
+            return ended
         outcome = _attempts(config, overrides, hopeless)
         # Another process may have been faster to begin.
         if outcome.state != "failed" or not runs.is_written(folder):
             return outcome
+
+
+def _ended(config: Config, folder: Path) -> Outcome | None:
+    """How the run ended before; None where it has to be trained."""
+    try:
+        state = runs.read_status(folder).get("state")
+    except UserError as error:
+        return Outcome("failed", str(error))
+    return Outcome(state) if state in ("done", "pruned") and not config.force else None
 
 
 def _attempts(config: Config, overrides: list[str], hopeless: Callable[[], bool] | None) -> Outcome:
