@@ -80,12 +80,13 @@ def renamed(held: dict[str, torch.Tensor]) -> None:
         held[f"module.{name}"] = held.pop(name)
 
 
-def far_token(folder: Path) -> None:
+def far_token(folder: Path, content: str = " ") -> None:
+    """A token beyond the embeddings."""
     path = folder / "tokenizer.json"
-    content = json.loads(path.read_text())
+    stored = json.loads(path.read_text())
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
-    content["added_tokens"].append({"id": 261, "content": "<far>"} | flags)
-    path.write_text(json.dumps(content))
+    stored["added_tokens"].append({"id": 261, "content": content} | flags)
+    path.write_text(json.dumps(stored))
 
 
 def as_gguf(folder: Path) -> None:
@@ -147,6 +148,13 @@ def test_the_sound_folder_loads(folder: Path) -> None:
     settings = compose([f"model.path={folder}"]).model
     model, tokenizer = load_model(settings)
     assert model.config.model_type == "llama" and Chat.of(settings, tokenizer).opening == ""
+
+
+def test_a_token_that_is_never_written_needs_no_embedding(folder: Path) -> None:
+    """Gemma 3 of 1 B has one for images, which it can't see."""
+    far_token(folder, "<image>")
+    model, tokenizer = load_model(compose([f"model.path={folder}"]).model)
+    assert len(tokenizer) == 262 and model.get_input_embeddings().num_embeddings == 261
 
 
 @pytest.mark.parametrize("name", DAMAGES)

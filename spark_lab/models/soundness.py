@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _SHOWN = 3
+# Every sign of a keyboard, and words that any question may have.
+_ORDINARY = f"{string.printable} What is the answer? The sum of the numbers is \\boxed{{42}}."
 _ANOTHER = "another model, or its files once more: one of them is not what transformers expects"
 # What an error's text holds, what was expected, what to do; the first that fits.
 _KNOWN = (
@@ -76,19 +79,21 @@ def check_loaded(
     report: Mapping[str, Any],
 ) -> None:
     """Raises UserError for what transformers passes over: weights that the files don't have, or of
-    other sizes, which it draws at random; weights that are no numbers; tokens without an embedding; no
-    end token.
+    other sizes, which it draws at random; weights that are no numbers; ordinary tokens without an
+    embedding; no end token.
 
     `report`: from_pretrained's loading_info.
     """
     problems = _weights(path, model, report)
-    rows, last = model.get_input_embeddings().weight.shape[0], max(tokenizer.get_vocab().values())
-    if last >= rows:
+    rows = model.get_input_embeddings().num_embeddings
+    own = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id)
+    last = max(token for token in (*own, *tokenizer(_ORDINARY).input_ids) if token is not None)
+    if last >= rows:  # a token that is never written, such as Gemma 3's for images, does no harm
         got = f"a tokenizer with token {last}, while the model knows {rows}"
         fix = "the model's own tokenizer, or resize_token_embeddings and save both"
         problems.append(Problem(path, got, "an embedding for every token", fix))
-    own = model.generation_config.eos_token_id
-    ends = own if isinstance(own, list) else [own]
+    stops = model.generation_config.eos_token_id
+    ends = stops if isinstance(stops, list) else [stops]
     strange = [end for end in ends if end is not None and not isinstance(end, int)]
     if tokenizer.eos_token_id is None or strange:
         got = f"eos_token_id {strange[0]!r}" if strange else "a tokenizer without an end token"
@@ -121,8 +126,9 @@ def _weights(path: str, model: PreTrainedModel, report: Mapping[str, Any]) -> li
 def _is_finite(weight: Any) -> bool:
     import torch
 
-    # Packed 4-bit weights are whole numbers.
-    return not weight.is_floating_point() or math.isfinite(weight.detach().sum(dtype=torch.float32))
+    # Packed 4-bit weights are whole numbers; on some ranks of a sharded model weights come later.
+    absent = weight.is_meta or not weight.is_floating_point()
+    return absent or math.isfinite(weight.detach().sum(dtype=torch.float32))
 
 
 def _some(names: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spark_lab import runs
-from spark_lab.models.load import resolve_path
+from spark_lab.models.sizes import size_of
 from spark_lab.schema import Config
 from spark_lab.sweeping.plan import Plan, PlannedRun
 from spark_lab.tracking import words
@@ -99,12 +99,12 @@ def bound(config: Config) -> Cost:
 
 
 def _bytes_of(config: Config) -> float | None:
-    weights = sum(
-        file.stat().st_size for file in Path(resolve_path(config.model.path)).glob("*.safetensors")
-    )
-    if not weights or config.model.lora is not None:
+    """Trained weights are in float32, however they are published, unless model.dtype is bfloat16."""
+    size, trainer = size_of(config.model.path), config.trainer
+    if size is None or config.model.lora is not None:
         return None
-    kept = config.trainer.keep_checkpoints + _WRITING if config.trainer.save_every else _WRITING
+    weights = size.parameters * (2 if config.model.dtype == "bfloat16" else 4)
+    kept = trainer.keep_checkpoints + _WRITING if trainer.save_every else _WRITING
     return weights * _COPIES * kept + _LOG_BYTES
 
 
