@@ -68,7 +68,7 @@ def peft_config(
         return None
     import peft
 
-    from spark_lab.models.vision import TOWER_MODULES
+    from spark_lab.models.towers import TOWER_MODULES
 
     if lora.targets != ALL_LINEAR:
         _check_targets(lora.targets, model)

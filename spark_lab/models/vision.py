@@ -9,13 +9,10 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
+from spark_lab.models.towers import TOWER_MODULES
+
 # A tokenizer, or what puts a tokenizer and an image processor together.
 Processing = PreTrainedTokenizerBase | ProcessorMixin
-# Where the families of transformers keep what sees.
-_TOWERS = ("visual", "vision_tower", "vision_model", "vision_encoder")
-TOWER_MODULES = rf"(.*\.)?({'|'.join(_TOWERS)})\.(?!merger).*"
-"""A pattern of the names of a vision tower's modules and weights, without the projection into the
-language model that Qwen's towers hold."""
 
 
 def tokenizer_of(processing: Processing) -> PreTrainedTokenizerBase:
@@ -70,8 +67,3 @@ def freeze_vision(model: nn.Module) -> int:
             weight.requires_grad_(False)
             frozen += weight.numel()
     return frozen
-
-
-def seeing(name: str) -> bool:
-    """Whether a weight of this name is part of a vision tower."""
-    return not set(_TOWERS).isdisjoint(name.split("."))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from spark_lab.models.vision import seeing
+from spark_lab.models.towers import seeing
 from spark_lab.schema import BudgetConfig
 
 if TYPE_CHECKING:
