@@ -100,7 +100,17 @@ def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOT
         peft_config=peft_config(config.model.lora, model, freeze_vision=config.model.freeze_vision),
     )
     trainer.remove_callback(PrinterCallback)
+    _check_sharded(trainer, task)
     return trainer
+
+
+def _check_sharded(trainer: SparkGRPOTrainer, task: Task) -> None:
+    """Ranks gather a sharded vision tower together: one whose batch has no image would be waited for."""
+    pictured = sum(bool(question.images) for question in task.train)
+    if 0 < pictured < len(task.train) and (trainer._dist.is_fsdp or trainer._dist.is_zero3):
+        got = f"sharded weights, and images in {pictured} of {len(task.train)} questions"
+        fix = "a launch with DDP, or leave out the questions without images"
+        raise UserError(Problem("task", got, "images in all questions or in none", fix))
 
 
 @contextmanager

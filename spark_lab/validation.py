@@ -135,12 +135,14 @@ def _check_images(config: Config) -> list[Problem]:
     if not folder.is_dir() or sees_images(folder):
         return []
     problems = [
-        Problem(where, str(value), "a model that sees images", f"{where}={str(neutral).lower()}")
-        for where, value, neutral in (
-            ("model.max_pixels", config.model.max_pixels, None),
-            ("model.freeze_vision", config.model.freeze_vision, False),
+        Problem(
+            f"model.{key}", str(value).lower(), "a model that sees images", f"model.{key}={off}"
         )
-        if value != neutral
+        for key, value, off in (
+            ("max_pixels", config.model.max_pixels, "null"),
+            ("freeze_vision", config.model.freeze_vision, "false"),
+        )
+        if value
     ]
     count = tasks.pictured(config.task)
     return [*problems, text_alone(config.model.path, count)] if count else problems

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from accelerate.utils import gather_object
 from tiny_spark import small, trainer_of
 
+from spark_lab.config import compose
 from spark_lab.training.trainer import SparkGRPOTrainer
 
 
@@ -36,7 +37,9 @@ class CheckedTrainer(SparkGRPOTrainer):
 
 def main() -> None:
     folder, *overrides = sys.argv[1:]
-    config = small("objective=spark", "budget.limit=6", *overrides)
+    always = ["objective=spark", "budget.limit=6", *overrides]
+    own_task = any(word.startswith("task=") for word in overrides)
+    config = compose(always) if own_task else small(*always)
     trainer, notebook = trainer_of(config, Path(folder), ranks=2)
     trainer.__class__ = CheckedTrainer
     trainer.train()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tiny_spark import SMALL
+from tiny_vlms import questions, saved, words_for
 
 from spark_lab.runs import find_runs, read_status
 
@@ -71,6 +72,18 @@ def test_ranks_agree_on_every_window(tmp_path: Path, name: str):
     assert found.returncode == 0, found.stderr[-3000:]
     for rank in (0, 1):
         assert found.stdout.count(f"window ok rank {rank}") >= 2
+
+
+@pytest.mark.slow
+def test_ranks_agree_where_some_questions_have_images(tmp_path: Path):
+    """A batch, and even a rank's whole window, may have none: its tower then has no gradient."""
+    file = questions(tmp_path, 12, text_every=2)
+    words = words_for(saved("qwen2_5_vl", tmp_path / "model"), file)
+    words += ["trainer.prompts_per_window=3", "trainer.micro_batch_size=3"]
+    found = torchrun(str(HERE / "ranks.py"), str(tmp_path / "run"), *words)
+    assert found.returncode == 0, found.stderr[-3000:]
+    for rank in (0, 1):
+        assert found.stdout.count(f"window ok rank {rank}") >= 6
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ INDEX = "model.safetensors.index.json"
 COPY_AGAIN = "copy or download the file again"
 SAVE_MODEL = "save the model into the folder with save_pretrained (safetensors)"
 SAVE_TOKENIZER = "save the tokenizer into the same folder with save_pretrained"
+PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 OTHERS = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
 # Files that a tokenizer without tokenizer.json is made of.
 OLDER_TOKENIZERS = ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
@@ -33,7 +34,20 @@ def check_folder(folder: Path) -> list[Problem]:
         found.append(_check_json(tokenizer, SAVE_TOKENIZER))
     elif not any((folder / name).is_file() for name in OLDER_TOKENIZERS):
         found.append(Problem(str(folder), "no tokenizer", "tokenizer.json", SAVE_TOKENIZER))
+    found.append(_check_processor(folder))
     return [problem for problem in found if problem is not None]
+
+
+def _check_processor(folder: Path) -> Problem | None:
+    try:
+        sees = sees_images(folder)
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None  # config.json has its own problem
+    if not sees or any((folder / name).is_file() for name in PROCESSORS):
+        return None
+    got = "a model that sees images, without its image processor"
+    fix = "save the model's processor into the same folder with save_pretrained"
+    return Problem(str(folder), got, " or ".join(PROCESSORS), fix)
 
 
 def sees_images(folder: Path) -> bool:
