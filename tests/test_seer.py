@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 import torch
+from tiny_spark import trainer_of
 
 from spark_lab import answers, prompts
 from spark_lab.config import compose
@@ -20,7 +22,7 @@ from spark_lab.models.transcripts import GRAIN
 from spark_lab.records import Prompt
 from spark_lab.tasks import build_task
 
-SHIPPED = BUILTIN.get("builtin:tiny_vlm")
+SHIPPED = BUILTIN["builtin:tiny_vlm"]
 LONGEST = 40
 TEXTS = ["Solve 7+1+5+9 \\boxed{}", "Judge 7+1+5 : 13 ? Yes or No \\boxed{}"]
 
@@ -108,3 +110,20 @@ def _digits(working: str) -> str:
     """The sum that a working such as "7+1=8; 8+5=13" adds up."""
     steps = [step.partition("=")[0].strip() for step in working.partition("\\boxed")[0].split(";")]
     return "+".join([steps[0], *(step.partition("+")[2] for step in steps[1:])])
+
+
+def test_training_changes_what_sees_and_what_speaks(tmp_path: Path) -> None:
+    """The default experiment on pictures: every objective gets its items, each weight its gradient."""
+    words = ["model=tiny_vlm", "task=visual_sums", "budget=steps", "budget.limit=2", "tracking=off"]
+    words += ["trainer.prompts_per_window=6", "trainer.group_size=4", "trainer.save_every=0"]
+    trainer, notebook = trainer_of(compose(words), tmp_path)
+    before = {name: weight.clone() for name, weight in trainer.model.named_parameters()}
+    trainer.train()
+    for name in ("pointwise", "pairwise", "reflect"):
+        assert any(row["objective"] == name for row in notebook.rollout_rows)
+    still = [
+        name
+        for name, weight in trainer.model.named_parameters()
+        if torch.equal(weight, before[name])
+    ]
+    assert still == []

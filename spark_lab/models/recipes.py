@@ -14,8 +14,16 @@ of it on held-out transcripts (a constant guess has 0.57; one seed):
 
 800 steps take about 5 minutes of one core.
 
-tiny_vlm: the decoder is the shipped tiny model. First its vision tower alone learns to name glyphs,
-then both learn all skills on pictures.
+tiny_vlm: the decoder begins as the shipped tiny model, in front of it a random vision tower. For a
+third of the steps the tower alone learns to name glyphs (each image token is to be alike the decoder's
+token of its glyph), then both learn all skills on pictures. Without the first third, the decoder has
+to find out that it should look while there is nothing to see; sums read rightly in sampled solutions
+(one seed; the first with a tower of width 32):
+
+    190 steps of solving and of copying the sum, no naming     0.43
+    80 steps of naming glyphs, then 160 of all skills          0.99
+
+240 steps take about 3 minutes of one core.
 """
 
 from __future__ import annotations
