@@ -222,6 +222,22 @@ def test_prompts_of_judges_hold_what_they_show(questions: list[str]) -> None:
     assert lengths("pairwise", "working")[1] == lengths("pairwise", "answer")[1] + 800
 
 
+def test_images_count_as_the_tokens_that_the_model_makes_of_them() -> None:
+    """Of drawn sums the tiny model makes one a glyph; Qwen2.5-VL one of 28 x 28 pixels."""
+
+    def lengths(*words: str) -> float:
+        return prompt_tokens(compose(["task=visual_sums", "model=tiny_vlm", *words]))[0]
+
+    characters = (len("Solve {question} \\boxed{}") + len("the sum in the image")) / 4
+    glyphs = lengths() - 30 - characters
+    assert 5 <= glyphs <= 9
+    assert lengths("task.visual_sums.dot=2") - 30 - characters == 4 * glyphs
+    limited = lengths("task.visual_sums.dot=2", "model.max_pixels=300")
+    assert limited - 30 - characters == 3
+    named = lengths("task.visual_sums.dot=28", "model.path=Qwen/Qwen2.5-VL-7B-Instruct")
+    assert abs(named - 30 - characters - 100 * glyphs) < 1
+
+
 @pytest.mark.parametrize(
     ("preset", "weights"),
     [

@@ -7,6 +7,7 @@ import statistics
 
 from spark_lab import prompts
 from spark_lab.costs import memory
+from spark_lab.costs.images import image_tokens
 from spark_lab.costs.memory import Part, Setting
 from spark_lab.costs.work import (
     BANDWIDTH,
@@ -32,8 +33,6 @@ _PLANS = ((1, False), (8, False), (8, True), (16, True))
 _ROOM = 80e9
 # English and mathematics have about 4 characters to a token; a chat template adds some 30 tokens.
 _CHARACTERS, _WRAPPING = 4, 30
-# 1,048,576 pixels, the authors' limit, of which Qwen2.5-VL makes a token of 28 x 28.
-_IMAGE = 1337
 _SEEN = 256
 
 
@@ -59,7 +58,7 @@ def prompt_tokens(config: Config) -> tuple[float, float]:
     questions = build_task(config.task).train[:_SEEN]
     templates = prompts.load(config.model.templates)
     asked = statistics.fmean(len(question.text) for question in questions) / _CHARACTERS
-    asked += _WRAPPING + _IMAGE * max(len(question.images) for question in questions)
+    asked += _WRAPPING + image_tokens(config, questions)
     return asked + len(templates.solve) / _CHARACTERS, asked + _judging(config)
 
 
