@@ -11,19 +11,18 @@ import pytest
 import torch
 from tiny_spark import trainer_of
 
-from spark_lab import answers, prompts
+from spark_lab import prompts
+from spark_lab.build import load_generator
 from spark_lab.config import compose
 from spark_lab.drawing import QUESTION, DrawnSum
-from spark_lab.models.decoding import Sampling, decode
+from spark_lab.evaluation.policy import solve
 from spark_lab.models.encoding import Encoder
 from spark_lab.models.load import BUILTIN, load_model
 from spark_lab.models.seer import END, IMAGE, START, build_processor, build_seer
-from spark_lab.models.transcripts import GRAIN
 from spark_lab.records import Prompt
 from spark_lab.tasks import build_task
 
 SHIPPED = BUILTIN["builtin:tiny_vlm"]
-LONGEST = 40
 TEXTS = ["Solve 7+1+5+9 \\boxed{}", "Judge 7+1+5 : 13 ? Yes or No \\boxed{}"]
 
 
@@ -71,39 +70,17 @@ def test_the_shipped_files_are_small_and_those_of_the_recipe() -> None:
 
 
 def test_the_shipped_model_reads_sums_and_leaves_room() -> None:
-    config = compose(["model=tiny_vlm", "task=visual_sums", f"task.visual_sums.grain={GRAIN / 2}"])
-    model, processor = load_model(config.model, pictured=1)
+    config = compose(["model=tiny_vlm", "task=visual_sums", "eval.samples=1"])
     questions = build_task(config.task).eval
-    solve = prompts.load(config.model.templates).solve
-    asked = [
-        Prompt(prompts.fill(solve, question=question.text), question.images)
-        for question in questions
-    ]
-    encoded = Encoder(processor, None)(asked)
-    luck = torch.rand(
-        len(asked), LONGEST, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
-    )
-    with torch.inference_mode():
-        completions = decode(
-            model.eval(),
-            [prompt.ids for prompt in encoded],
-            images=[prompt.images for prompt in encoded],
-            max_new_tokens=LONGEST,
-            ends=[processor.tokenizer.eos_token_id],
-            pad=processor.tokenizer.pad_token_id,
-            sampling=Sampling(),
-            luck=luck,
-        )
-    texts = processor.batch_decode(completions, skip_special_tokens=True)
-    found = [answers.extract_boxed(text) for text in texts]
-    right = sum(one == question.answer for one, question in zip(found, questions, strict=True))
-    assert 0.3 < right / len(questions) < 0.5
-    assert found.count(None) < 0.05 * len(found)
-    read = sum(
-        _digits(text) == question.images[0].text
-        for text, question in zip(texts, questions, strict=True)
-    )
-    assert read > 0.9 * len(questions)
+    template = prompts.load(config.model.templates).solve
+    generator = load_generator(config, None)
+    rows, _ = solve(questions, template, config.task.verifier, config.eval, generator)
+    sampled = [row for row in rows if row["sample"] >= 0]
+    assert 0.3 < sum(row["correct"] for row in sampled) / len(sampled) < 0.5
+    assert sum(row["answer"] is None for row in sampled) < 0.05 * len(sampled)
+    sums = [questions[row["question"]].images[0].text for row in sampled]
+    read = [_digits(row["completion"]) for row in sampled]
+    assert sum(map(str.__eq__, read, sums)) > 0.95 * len(sampled)
 
 
 def _digits(working: str) -> str:
