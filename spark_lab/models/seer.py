@@ -1,13 +1,15 @@
 """The embedded image-text model: a small vision tower before the embedded decoder.
 
-The class is that of the paper's models, Qwen2.5-VL. A picture of 10 x 10 pixels a token (patches of
-5, merged 2 x 2) gives about one token for each glyph of a drawn sum.
+The class is that of the paper's models, Qwen2.5-VL. A token is 10 x 10 pixels (patches of 5, merged
+2 x 2), one for each glyph of a drawn sum. (For this class, unlike Qwen2, AutoTokenizer keeps the
+tokenizer that was saved.)
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spark_lab.drawing import QUESTION
 from spark_lab.models.decoder import CONTEXT, TEXT, build_tokenizer, chat_template
 
 if TYPE_CHECKING:
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
 
 PATCH, MERGE = 5, 2
 START, END, IMAGE, VIDEO = "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"
-WORDS = ("the", "sum", "in", "image")
+# The words of a question about a picture, which the decoder does not know.
+WORDS = tuple(dict.fromkeys(QUESTION.split()))
 # Mean and spread of the pixels of drawn sums, black 0 and white 1.
 MEAN, SPREAD = 0.75, 0.25
 # Of a larger picture; it is scaled down.

@@ -17,7 +17,7 @@ both match gets a coin flip). So comparing two numbers, which reinforcement lear
 a model that can't do it at all, is learned well, and adding leaves room.
 
 With `drawn` sums "the sum in the image" stands wherever the sum would, and the prompt comes with the
-picture. Half of the wrong solutions that are shown then begin with a misread digit: who believes the
+picture. In half of the wrong solutions that are shown a digit may then be misread: who believes the
 digits of a shown working instead of looking would call it right.
 """
 
