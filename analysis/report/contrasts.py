@@ -72,12 +72,13 @@ def contrast_arms(arms: Sequence[Arm]) -> Comparison:
     alone = len(arms) == 1
     baseline = STARTING_MODEL if alone else baseline_of(list(arms)).name
     budgets, unmatched = ({}, {}) if alone else _budgets(arms, baseline)
+    twins = _twins(arms, baseline)
     pairs, refused = [], []
     for metric in [measure.metric for measure in shown if measure.tested]:
         base = scores.get((baseline, metric))
         for arm in arms:
             ours = scores.get((arm.name, metric))
-            if base is None or ours is None or arm.name == baseline:
+            if base is None or ours is None or arm.name == baseline or arm.name in twins:
                 continue
             reason = unmatched.get(arm.name) or _incomparable(ours, base) or _no_share(ours, base)
             if reason:
@@ -92,6 +93,17 @@ def contrast_arms(arms: Sequence[Arm]) -> Comparison:
     verdicts += refused
     notes += [f"{one} answers the question, and no run has it" for one in _absent(primary, scores)]
     return Comparison(baseline, scores, contrasts, budgets, verdicts, notes, primary, shown)
+
+
+def _twins(arms: Sequence[Arm], baseline: str) -> set[str]:
+    """Arms of other sweeps whose runs are the baseline's: the untuned one of every search."""
+    own = {(arm.sweep, run.folder.name) for arm in arms if arm.name == baseline for run in arm.runs}
+    sweeps, names = {sweep for sweep, _ in own}, {name for _, name in own}
+    return {
+        arm.name
+        for arm in arms
+        if arm.sweep not in sweeps and {run.folder.name for run in arm.runs} <= names
+    }
 
 
 def at_start(run: RunData) -> RunData:

@@ -54,8 +54,6 @@ def entry(report: Report, command: str) -> Entry:
         alt = markdown(f"{sweep}: {report.answer.title}")
         parts.append(f"![{alt}]({FIGURES}/{sweep}.svg)\n\n*{markdown(report.answer.caption)}*")
     verdicts = [one for metric in report.primary for one in report.verdicts.get(metric, [])]
-    if report.sides:  # the untuned configuration is the same in every search
-        verdicts = [one for one in verdicts if one.tag != "no spread"] or verdicts
     lines = [f"**{one.tag}** {markdown(one.line)}" for one in verdicts]
     parts.append(_listed(lines or [f"No verdict: {markdown(asked.primary)} was not compared."]))
     parts += _searches(report)
