@@ -21,7 +21,7 @@ from spark_lab.tuning import samplers, storage
 from spark_lab.tuning import study as studies
 from spark_lab.tuning.desk import OWNER, Asked
 from spark_lab.tuning.search import Search
-from spark_lab.tuning.worker import rungs_of
+from spark_lab.tuning.worker import _ends, rungs_of
 
 GRID = ["trainer.group_size=2,4", "trainer.warmup_fraction=range(0,0.8,0.3)"]
 ENDED = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
@@ -182,23 +182,47 @@ def test_pruners_over_rungs(pruner: str, tmp_path: Path) -> None:
         assert saved > 60 and sum(pruned) / len(pruned) < sum(whole) / len(whole)
 
 
-def test_wilcoxon_over_seeds(tmp_path: Path) -> None:
-    """Pairs of seeds: a trial that is worse on each is given up after the third."""
-    words = ["hydra/sweeper/pruner=wilcoxon", "seed=0,1,2,3,4"]
-    wanted = search(tmp_path, *words, "hydra/sweeper/sampler=random", n=6)
-    one = desk(wanted)
-    noise = random.Random(0)
-    ends = []
+@pytest.mark.parametrize(
+    ("pruner", "given_up_after", "rungs"),
+    [
+        ("wilcoxon", 3, [1, 2, 3]),  # its p is 0.125 there, and 0.25 before
+        ("median", 1, [10]),
+    ],
+)
+def test_hopeless_trials_stop_between_seeds(
+    pruner: str, given_up_after: int, rungs: list[int], tmp_path: Path
+) -> None:
+    """Wilcoxon's test pairs the seeds of two trials; the median is of the means so far."""
+    words = [f"hydra/sweeper/pruner={pruner}", "seed=0,1,2,3,4", "hydra/sweeper/sampler=random"]
+    if pruner == "median":
+        words += ["hydra.sweeper.pruner.over=seeds", "hydra.sweeper.pruner.n_startup_trials=1"]
+    wanted = search(tmp_path, *words, n=6)
+    one, noise, ends = desk(wanted), random.Random(0), []
+    run = wanted.run("any", {}, 0)
     for level in (0.8, 0.5, 0.9):
         asked = one.ask()
         finals: list[dict[str, float]] = []
-        for seed in range(1, 6):
+        while len(finals) < 5:
             finals.append({METRIC: level + noise.gauss(0, 0.01)})
-            if one.report(asked.number, {seed: finals[-1][METRIC]}):
+            if _ends(wanted, one, asked.number, run, finals):
                 break
         ends.append(len(finals))
         one.tell(asked.number, "complete" if len(finals) == 5 else "pruned", finals)
-    assert ends == [5, 3, 5]
+    assert ends == [5, given_up_after, 5]
+    first, hopeless, _ = trials(wanted)
+    assert list(hopeless.intermediate_values) == rungs
+    reported = list(first.intermediate_values.values())
+    mean = first.user_attrs["result"][METRIC]
+    assert (reported[-1] == pytest.approx(mean)) == (pruner == "median")
+
+
+def test_a_trial_whose_constraint_was_not_measured_breaks_it(tmp_path: Path) -> None:
+    bound = "hydra.sweeper.constraints=['fixed/judge/parse_failure_rate<=0.02']"
+    wanted = search(tmp_path, bound, n=1)
+    one = desk(wanted)
+    one.tell(one.ask().number, "complete", [{METRIC: 0.9}])
+    [trial] = trials(wanted)
+    assert trial.state.name == "COMPLETE" and trial.user_attrs["excess"] == [1e9]
 
 
 def test_what_was_reported_stays_as_it_was(tmp_path: Path) -> None:

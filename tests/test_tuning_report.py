@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,9 +17,10 @@ from simulated_search import simulate_search
 from spark_lab.analysis import report
 from spark_lab.analysis.figures.search import best_so_far, trained
 from spark_lab.analysis.importance import RESAMPLES, importances
-from spark_lab.analysis.report import results
+from spark_lab.analysis.report import results, search_worth
 from spark_lab.analysis.report.content import compose
 from spark_lab.analysis.report.search_words import value_words
+from spark_lab.analysis.report.search_worth import Worth
 from spark_lab.analysis.report.table import markdown
 from spark_lab.analysis.search import Trial, as_study, knee, read
 from spark_lab.errors import UserError
@@ -100,6 +102,10 @@ def test_several_metrics_show_the_front_and_a_compromise_that_keeps_to_the_const
     ]
     assert "No fresh seeds" in section.lines[-1]
     assert [column.key for column in section.worth.columns] == ["metric", "found"]
+    for row in section.worth.rows:
+        assert row[1].low < row[1].value < row[1].high, (
+            "the knee with its interval, of one seed too"
+        )
     assert f"{len(searched.front)} trials lie on the front" in section.lines[1]
     for place, way in ((0, "most policy accuracy"), (2, "least generated tokens")):
         values = [trial.values[place] for trial in searched.front]
@@ -111,6 +117,21 @@ def test_several_metrics_show_the_front_and_a_compromise_that_keeps_to_the_const
     assert searched.chosen in searched.front
     for drawing in section.drawings:
         assert drawing.draw is None or drawing.draw() is not None
+
+
+def test_the_winners_curse_is_said_of_every_metric_and_of_amounts(several: Path) -> None:
+    worth = [
+        Worth("policy/accuracy", (0.8, 0.7, 0.9), (0.7, 0.65, 0.75), (0.6, 0.55, 0.65), 5),
+        Worth("compute/generated_tokens", (2e5, math.nan, math.nan), (2.5e5, 2e5, 3e5), None, 5),
+    ]
+    luck, policy, tokens, apart = search_worth.sentences(read(several), worth)
+    assert "winner's curse" in luck and "verdicts" in apart
+    assert policy == (
+        "On 5 fresh seeds: policy accuracy 70.0 % (95 % interval 65.0 % to 75.0 %), 10.0 points below"
+        " the score that it was picked by; the untuned configuration 60.0 % (95 % interval 55.0 % to"
+        " 65.0 %)."
+    )
+    assert "generated tokens 250 k (95 % interval 200 k to 300 k), 50 k above" in tokens
 
 
 def test_searches_side_by_side_keep_their_files_apart(folder: Path, several: Path) -> None:

@@ -17,6 +17,7 @@ from typing import NamedTuple, ParamSpec
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
@@ -29,6 +30,11 @@ Dash = str | tuple[int, tuple[float, ...]]
 MINUS = "\N{MINUS SIGN}"
 PAPER = "#ffffff"
 BLUE, VERMILION = PALETTE[:2]
+
+
+def _scale(name: str, colours: list[str]) -> Colormap:
+    return LinearSegmentedColormap.from_list(name, colours, LEVELS)
+
 
 # Colour in the figure -> name of its CSS variable and its value on a dark page.
 THEME = {
@@ -46,6 +52,13 @@ THEME = {
         )
     )
 }
+
+# Of scores, few enough to be drawn as shapes; of many, a bar would be a picture within the figure.
+# From a pale to a full blue, which all eyes can order; what is best is bright on a dark page.
+LEVELS = 12
+SCALE = _scale("scores", ["#d9e3ee", "#7fb0d6", "#0072B2", "#06324f"])
+_DARK_SCALE = _scale("dark scores", ["#2a3947", "#2f6d9c", "#4ba6e8", "#def0ff"])
+THEME |= {to_hex(SCALE(i)): (f"score{i}", to_hex(_DARK_SCALE(i))) for i in range(LEVELS)}
 
 # Colours that look alike to a colour-blind reader (vermilion and amber, green and pink) differ in dash.
 DASHES: tuple[Dash, ...] = (

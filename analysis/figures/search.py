@@ -203,6 +203,7 @@ def _mark(axes: Axes, chosen: Trial | None, at) -> None:
             markeredgecolor=CHOSEN,
             markeredgewidth=2,
             linestyle="none",
+            clip_on=False,
             label=f"chosen: trial {chosen.number}",
             zorder=3,
         )

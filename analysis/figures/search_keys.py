@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.interpolate import RBFInterpolator
@@ -19,8 +19,10 @@ from scipy.interpolate import RBFInterpolator
 from spark_lab.analysis.figures.look import (
     BLUE,
     INK,
+    LEVELS,
     MUTED,
     PAPER,
+    SCALE,
     VERMILION,
     panels,
     percent_axis,
@@ -31,9 +33,6 @@ from spark_lab.analysis.figures.search import CHOSEN, axis_label, metric_axis
 from spark_lab.analysis.importance import Importance
 from spark_lab.analysis.search import Searched, Trial
 
-# From a pale to a full blue, which all eyes can order.
-SCALE = LinearSegmentedColormap.from_list("scores", ["#d9e3ee", "#7fb0d6", "#0072B2", "#06324f"])
-_LEVELS = 12
 FEWEST_FOR_SURFACE = 10
 _GRID = 60
 # Of the searched ranges.
@@ -110,7 +109,7 @@ def importance(found: Mapping[str, Sequence[Importance]], short: Mapping[str, st
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("of the spread, %")
         if len(found) > 1:
-            axes.set_title(wrapped(axis_label(metric).removesuffix(", %"), 30))
+            axes.set_title(wrapped(axis_label(metric).removesuffix(", %"), 20))
     return figure
 
 
@@ -134,7 +133,15 @@ def slices(searched: Searched, short: Mapping[str, str]) -> Figure:
         if chosen is not None and key in chosen.params:
             x = scale.at(chosen.params[key]) + _jitter(scale, chosen)
             axes.plot(
-                x, chosen.values[0], "o", ms=10, mfc="none", mec=CHOSEN, mew=1.8, label="chosen"
+                x,
+                chosen.values[0],
+                "o",
+                ms=10,
+                mfc="none",
+                mec=CHOSEN,
+                mew=1.8,
+                label="chosen",
+                clip_on=False,
             )
         scale.label(axes.xaxis, short=short[key])
         metric_axis(axes.yaxis, searched.metrics[0])
@@ -180,7 +187,7 @@ def contour(searched: Searched, keys: tuple[str, str], short: Mapping[str, str])
 
 @styled
 def parallel(searched: Searched, short: Mapping[str, str]) -> Figure:
-    """Each finished trial as a line through its values, the better the darker."""
+    """Each finished trial as a line through its values, the better the more it stands out."""
     axes_of = {
         key: scale
         for key, scale in key_axes(searched).items()
@@ -227,10 +234,8 @@ def parallel(searched: Searched, short: Mapping[str, str]) -> Figure:
 
 
 def _scale(searched: Searched) -> Colormap:
-    """Dark is good."""
-    scale = SCALE if searched.maximized[0] else SCALE.reversed()
-    # A bar of few colours is drawn as shapes; of many it would be a picture within the figure.
-    return scale.resampled(_LEVELS)
+    """What stands out is good."""
+    return SCALE if searched.maximized[0] else SCALE.reversed()
 
 
 def _surface(
@@ -253,7 +258,7 @@ def _surface(
     away = np.sqrt(((grid[:, None] - known[None]) ** 2).sum(axis=-1)).min(axis=1) > _NEAR
     found = np.ma.masked_array(found, away).reshape(_GRID, _GRID)
     x, y = low[0] + line * size[0], low[1] + line * size[1]
-    levels = np.linspace(values.min(), values.max(), _LEVELS + 1)
+    levels = np.linspace(values.min(), values.max(), LEVELS + 1)
     axes.contourf(x, y, found, levels=levels, cmap=_scale(searched), norm=norm, alpha=0.6)
 
 

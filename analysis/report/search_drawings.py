@@ -122,9 +122,9 @@ def _of_keys(
         _drawing(
             "search_contour",
             "The two keys that matter most, together",
-            f"{metric[0].upper()}{metric[1:]} of the {finished} finished trials, and from"
-            f" {keys.FEWEST_FOR_SURFACE} on a smooth surface between those near to one another; trials differ in the other keys, too. Ringed: the"
-            " chosen one.",
+            f"{metric[0].upper()}{metric[1:]} of the {finished} finished trials; they differ"
+            f" in the other keys, too. From {keys.FEWEST_FOR_SURFACE} trials on a smooth surface is"
+            " drawn where some are near. Ringed: the chosen one.",
             partial(keys.contour, searched, top, short),
             len(top) == 2,
             "It needs the importance of two keys.",
@@ -132,8 +132,8 @@ def _of_keys(
         _drawing(
             "search_parallel",
             "All keys at once",
-            "A line for each finished trial through the values of its keys, the better the darker;"
-            " green: the chosen one. Where dark lines run together, good trials agree.",
+            "A line for each finished trial through the values of its keys, the better the more it stands"
+            " out; green: the chosen one. Where lines that stand out run together, good trials agree.",
             partial(keys.parallel, searched, short),
             finished > 1 and len(searched.data["keys"]) > 1,
             "It needs two finished trials and two keys.",
