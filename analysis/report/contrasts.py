@@ -19,6 +19,7 @@ from spark_lab.analysis.report.measures import (
     measures,
 )
 from spark_lab.analysis.scores import arm_scores, compute_spent
+from spark_lab.analysis.search import UNTUNED
 from spark_lab.analysis.stats import Contrast, compare
 from spark_lab.analysis.verdicts import metric_words, points, short_verdict, verdict_line
 
@@ -96,13 +97,15 @@ def contrast_arms(arms: Sequence[Arm]) -> Comparison:
 
 
 def _twins(arms: Sequence[Arm], baseline: str) -> set[str]:
-    """Arms of other sweeps whose runs are the baseline's: the untuned one of every search."""
+    """The untuned arms of other searches whose runs are the baseline's."""
     own = {(arm.sweep, run.folder.name) for arm in arms if arm.name == baseline for run in arm.runs}
     sweeps, names = {sweep for sweep, _ in own}, {name for _, name in own}
     return {
         arm.name
         for arm in arms
-        if arm.sweep not in sweeps and {run.folder.name for run in arm.runs} <= names
+        if arm.folder == UNTUNED
+        and arm.sweep not in sweeps
+        and {run.folder.name for run in arm.runs} <= names
     }
 
 
