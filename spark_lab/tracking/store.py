@@ -82,7 +82,10 @@ def lock(root: Path) -> FileLock:
 
 
 def quieten() -> None:
-    """Keeps MLflow's start-up chatter (schema migrations, telemetry) out of the user's terminal."""
+    """Keeps MLflow's start-up chatter (schema migrations, telemetry) out of the user's terminal, and
+    a server that is gone from holding up a run for minutes: what it misses is sent later."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -126,12 +129,14 @@ def _write_ahead(uri: str) -> None:
 
 def _cannot_open(uri: str, error: Exception) -> Problem:
     reason = str(error).strip().splitlines()
+    mend = "repair or move the store away (`spark-lab sync` rebuilds it from the run folders)"
+    if urlsplit(uri).scheme.startswith("http"):
+        mend = "start the server (mlflow server --host HOST --port PORT), or correct its address"
     return Problem(
         where="tracking.mlflow_uri",
         got=f"{uri} ({reason[0] if reason else type(error).__name__})",
         expected="a tracking store that can be opened",
-        fix="repair or move the store away (`spark-lab sync` rebuilds it from the run folders), "
-        "or type tracking.mlflow=false",
+        fix=f"{mend}, or type tracking.mlflow=false",
     )
 
 
