@@ -168,11 +168,11 @@ def test_the_same_command_again_does_nothing(finished: tuple[Path, str]) -> None
 
 @pytest.mark.slow
 def test_a_failing_arm_leaves_the_others_alone(tmp_path: Path) -> None:
-    """On two workers. It fails while loading; it is retried, named, and done once it is mended."""
+    """On two workers. Its first step fails; it is retried, named, and done once it is mended."""
     model = tmp_path / "model"
     shutil.copytree(resolve_path("builtin:tiny"), model)
     sizes = (model / "config.json").read_text()
-    wrong = json.loads(sizes) | {"intermediate_size": 8}
+    wrong = json.loads(sizes) | {"attention_dropout": 2.0}
     (model / "config.json").write_text(json.dumps(wrong))
     arms = f"+arms={{broken: ['model.path={model}'], whole: []}}"
     words = [arms, "name=mend", "objective=none", "retry=1", "tracking=off"]

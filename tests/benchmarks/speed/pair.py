@@ -17,7 +17,7 @@ from spark_lab.build import build_trainer
 from spark_lab.config import compose
 from spark_lab.models.chat import messages
 from spark_lab.models.load import load_model
-from spark_lab.records import Item
+from spark_lab.records import Item, Prompt
 from spark_lab.schema import Config
 from spark_lab.training.schedule import Window
 from spark_lab.training.trainer import SparkGRPOTrainer
@@ -79,11 +79,11 @@ def plain(ours: SparkGRPOTrainer, config: Config) -> GRPOTrainer:
     return _ready(trainer)
 
 
-def rows_of(prompts: list[str], system: str | None, group: int) -> list[dict]:
+def rows_of(prompts: list[Prompt], system: str | None, group: int) -> list[dict]:
     """TRL's input for a window of groups with these prompts."""
     return [
-        {"prompt": messages(text, system), "group": index}
-        for index, text in enumerate(prompts)
+        {"prompt": messages(prompt.text, system), "group": index}
+        for index, prompt in enumerate(prompts)
         for _ in range(group)
     ]
 
@@ -166,11 +166,11 @@ class Pair:
 
 
 @contextmanager
-def listening(loop) -> Iterator[list[list[str]]]:
+def listening(loop) -> Iterator[list[list[Prompt]]]:
     """The prompts of every window that the loop plans meanwhile."""
     plan, heard = loop.plan, []
 
-    def recorded() -> list[str]:
+    def recorded() -> list[Prompt]:
         heard.append(plan())
         return heard[-1]
 

@@ -52,7 +52,10 @@ class Scale:
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,
         )
-        Qwen2ForCausalLM(config).to(self.dtype).save_pretrained(folder)
+        model = Qwen2ForCausalLM(config).to(self.dtype)
+        # No completion ends early, so that each has the stated number of tokens.
+        model.generation_config.suppress_tokens = [tokenizer.eos_token_id]
+        model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         return folder
 
@@ -73,11 +76,11 @@ def _tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
     """One token a byte, whatever pre-tokenizer an architecture insists on, and filler above.
 
     The filler says Yes and No in turn, so that a random model's verdicts are right half the time.
-    The token that ends a text is one more than the model has, so that no completion ends early.
+    The last token ends a text; the model's generation config suppresses it (see `Scale.save`).
     """
     tokens = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     verdicts = ("Yes", "No")
-    tokens += [f"\\boxed{{{verdicts[i % 2]}}}{i}" for i in range(vocabulary - len(tokens))]
+    tokens += [f"\\boxed{{{verdicts[i % 2]}}}{i}" for i in range(vocabulary - len(tokens) - 1)]
     tokens.append(END)
     ids = {token: index for index, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.BPE(ids, merges=[]))
