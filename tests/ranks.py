@@ -1,4 +1,7 @@
-"""Run by torchrun in test_ranks.py: a training whose every window is checked on all ranks."""
+"""Run by torchrun in test_ranks.py: trainings whose every window is checked on all ranks.
+
+`ranks.py FOLDER` runs one for each entry of FOLDER/cases.json, a name with its overrides.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ from spark_lab.training.trainer import SparkGRPOTrainer
 class CheckedTrainer(SparkGRPOTrainer):
     """Asserts after each window that ranks agree and that groups are whole."""
 
+    case: str
+
     def _absorb(self, window):
         super()._absorb(window)
         state = json.dumps(self.loop.state_dict(), sort_keys=True).encode()
@@ -32,24 +37,24 @@ class CheckedTrainer(SparkGRPOTrainer):
         assert all(len(set(given.tolist())) == 1 for given in groups[[not one for one in sampled]])
         rows = len(window["advantages"])
         assert rows % self.num_generations != 0, "a group must be split over the ranks"
-        print(f"window ok rank {self.accelerator.process_index}", flush=True)
+        print(f"window ok rank {self.accelerator.process_index}: {self.case}", flush=True)
 
 
-def main() -> None:
-    folder, *overrides = sys.argv[1:]
+def train(case: str, folder: Path, overrides: list[str]) -> None:
     always = ["objective=spark", "budget.limit=6", *overrides]
     own_task = any(word.startswith("task=") for word in overrides)
     config = compose(always) if own_task else small(*always)
-    trainer, notebook = trainer_of(config, Path(folder), ranks=2)
-    trainer.__class__ = CheckedTrainer
+    trainer, notebook = trainer_of(config, folder, ranks=2)
+    trainer.__class__, trainer.case = CheckedTrainer, case
     trainer.train()
     if trainer.accelerator.is_main_process:
         judged = [row for row in notebook.rows if any("train/p" in key for key in row)]
-        assert judged, "the run must have had judge windows"
-        print(json.dumps(notebook.rows[-1]))
+        assert judged, f"{case} must have had judge windows"
 
 
-main()
+root = Path(sys.argv[1])
+for number, (case, words) in enumerate(json.loads((root / "cases.json").read_text()).items()):
+    train(case, root / str(number), words)
 # gloo's threads take Python's lock to free what they sent. A process group that outlives the
 # interpreter, as one that a trainer holds, would abort the process there.
 gc.collect()

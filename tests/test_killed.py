@@ -14,6 +14,9 @@ import pytest
 from safetensors.torch import load_file
 from tiny_spark import SMALL, TIMINGS
 
+from spark_lab.config import compose
+from spark_lab.runner import run
+
 SCHEDULES = {
     "joint": ["schedule=joint"],
     "alternate": [
@@ -78,10 +81,11 @@ def kill_after(process: subprocess.Popen, root: Path, steps: int) -> None:
 def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path: Path, name: str):
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     kill_after(start(torn, SCHEDULES[name]), torn, steps=8)
-    uninterrupted, resumed = start(whole, SCHEDULES[name]), start(torn, SCHEDULES[name])
-    assert uninterrupted.wait(300) == 0, uninterrupted.stdout.read()
-    assert resumed.wait(300) == 0, resumed.stdout.read()
-    said = resumed.stdout.read()
+    resumed = start(torn, SCHEDULES[name])
+    uninterrupted = [f"root={whole}", *RUN, *SCHEDULES[name]]
+    run(compose(uninterrupted), uninterrupted)
+    said, _ = resumed.communicate(timeout=300)
+    assert resumed.returncode == 0, said
     assert "resumed at step 5" in said
     expected, found = folder_of(whole), folder_of(torn)
     for log in ("metrics.jsonl", "eval.jsonl"):

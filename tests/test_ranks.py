@@ -66,24 +66,19 @@ def torchrun(*words: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_ranks_agree_on_every_window(tmp_path: Path, name: str):
-    found = torchrun(str(HERE / "ranks.py"), str(tmp_path), *SCHEDULES[name])
-    assert found.returncode == 0, found.stderr[-3000:]
-    for rank in (0, 1):
-        assert found.stdout.count(f"window ok rank {rank}") >= 2
-
-
-@pytest.mark.slow
-def test_ranks_agree_where_some_questions_have_images(tmp_path: Path):
-    """A batch, and even a rank's whole window, may have none: its tower then has no gradient."""
+def test_ranks_agree_on_every_window(tmp_path: Path):
+    """With images, a batch and even a rank's whole window may have none: no gradient of the tower."""
     file = questions(tmp_path, 12, text_every=2)
-    words = words_for(saved("qwen2_5_vl", tmp_path / "model"), file)
-    words += ["trainer.prompts_per_window=3", "trainer.micro_batch_size=3"]
-    found = torchrun(str(HERE / "ranks.py"), str(tmp_path / "run"), *words)
+    pictured = words_for(saved("qwen2_5_vl", tmp_path / "model"), file)
+    pictured += ["trainer.prompts_per_window=3", "trainer.micro_batch_size=3"]
+    cases = SCHEDULES | {"some with images": pictured}
+    (tmp_path / "cases.json").write_text(json.dumps(cases))
+    found = torchrun(str(HERE / "ranks.py"), str(tmp_path))
     assert found.returncode == 0, found.stderr[-3000:]
-    for rank in (0, 1):
-        assert found.stdout.count(f"window ok rank {rank}") >= 6
+    for case in cases:
+        for rank in (0, 1):
+            assert found.stdout.count(f"window ok rank {rank}: {case}\n") >= 2, case
+    assert found.stdout.count("window ok rank 1: some with images\n") >= 6
 
 
 @pytest.mark.slow
