@@ -97,6 +97,24 @@ def test_a_crash_before_the_note_duplicates_nothing(root: Path, store: Store) ->
     assert points(root, mirror.run_id) == expected(folder)
 
 
+@pytest.mark.parametrize("reached", ["log_batch", "log_artifact"])
+def test_a_crash_while_a_run_is_made_leaves_none_behind(
+    reached: str, root: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = simulate_run(root, reached, 1, sweep="made", **SMALL)
+    before = {run.info.run_id for run in store.client.search_runs([store.experiment])}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(store.client, reached, lambda *_, **__: raise_interrupt())
+        MlflowMirror(folder, store)
+    mirror = MlflowMirror(folder, store)
+    made = {run.info.run_id for run in store.client.search_runs([store.experiment])} - before
+    assert made == {mirror.run_id}
+
+
+def raise_interrupt() -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_run_whose_note_was_lost_is_replaced(root: Path, store: Store) -> None:
     folder = simulate_run(root, "none", 3, sweep="lost note", **SMALL)
     orphan = sync_run(folder, store)

@@ -94,12 +94,12 @@ class MlflowMirror:
             return self._create_run()
 
     def _create_run(self) -> str:
-        from mlflow.entities import Param, RunTag
+        from mlflow.entities import Param
 
         client, _, experiment = self._store
         tags = describe.tags(self._folder)
         # A run that the folder does not name is what a crash between creating and noting it, or an
-        # earlier run in the same folder, left behind.
+        # earlier run in the same folder, left behind. It is known by its tags, made together with it.
         same_folder = "tags.run_folder = '{}'".format(tags["run_folder"].replace("'", "''"))
         for leftover in client.search_runs([experiment], same_folder):
             client.delete_run(leftover.info.run_id)
@@ -107,11 +107,11 @@ class MlflowMirror:
             experiment,
             start_time=describe.started_ms(self._folder),
             run_name=describe.run_name(self._folder),
+            tags=tags,
         ).info.run_id
         client.log_batch(
             run_id,
             params=[Param(key, value) for key, value in describe.params(self._folder).items()],
-            tags=[RunTag(key, value) for key, value in tags.items()],
         )
         for name in ("config.yaml", "overrides.yaml", "env.json"):
             if (self._folder / name).exists():
