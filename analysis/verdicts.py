@@ -152,9 +152,13 @@ def _unmatched(budget: BudgetMatch) -> str:
     ours = amount(budget.arm[budget.unit], budget.unit)
     theirs = amount(budget.baseline[budget.unit], budget.unit)
     others = [unit for unit in budget.unmatched_units if unit != budget.unit]
-    text = (
-        f"the budgets differ by more than {100 * budget.tolerance:.0f} %: {ours} against {theirs}"
-    )
+    limit, unit = f"{100 * budget.tolerance:.0f} %", budget.unit
+    text = f"the budgets differ by more than {limit}: {ours} against {theirs}"
+    if abs(budget.arm[unit] / budget.baseline[unit] - 1) <= budget.tolerance:
+        text = (
+            f"the budgets of some seed differ by more than {limit} (by {_by(budget, unit)}; on"
+            f" average {ours} against {theirs})"
+        )
     if others:
         text += ", also " + " and ".join(_excess(budget, unit) for unit in others)
     return text + (
@@ -163,8 +167,12 @@ def _unmatched(budget: BudgetMatch) -> str:
 
 
 def _excess(budget: BudgetMatch, unit: str) -> str:
+    return f"{WORDS.get(unit, unit)} ({_by(budget, unit)})"
+
+
+def _by(budget: BudgetMatch, unit: str) -> str:
     by = budget.excess[unit]
-    return f"{WORDS.get(unit, unit)} ({'+' if by > 0 else MINUS}{abs(100 * by):.0f} %)"
+    return f"{'+' if by > 0 else MINUS}{abs(100 * by):.0f} %"
 
 
 def _left_out(contrast: Contrast) -> str:

@@ -21,10 +21,13 @@ MATCHED = match_budgets(
     },
     "generated_tokens",
 )
-UNMATCHED = match_budgets(
-    {"generated_tokens": np.array([12.0e6, 12.4e6]), "rollouts": np.array([9.0, 9.0])},
-    {"generated_tokens": np.array([12.0e6, 12.0e6]), "rollouts": np.array([9.0, 9.0])},
-    "generated_tokens",
+UNMATCHED, UNMATCHED_ONCE = (
+    match_budgets(
+        {"generated_tokens": np.array([first, 12.4e6]), "rollouts": np.array([9.0, 9.0])},
+        {"generated_tokens": np.array([12.0e6, 12.0e6]), "rollouts": np.array([9.0, 9.0])},
+        "generated_tokens",
+    )
+    for first in (12.4e6, 12.0e6)
 )
 
 
@@ -70,9 +73,18 @@ def test_no_winner_where_the_budgets_differ() -> None:
     ours = arm("reflect", 0.8, (0, 1, 2, 3, 4))
     text = line(ours, BASE, UNMATCHED)
     assert "No winner: the budgets differ by more than 2 %" in text and "better" not in text
-    assert "12.2 M generated tokens against 12.0 M generated tokens" in text
+    assert "12.4 M generated tokens against 12.0 M generated tokens" in text
     assert "matched were rollouts" in text
     assert short_verdict(compare([(ours, BASE)])[0], UNMATCHED) == "budgets differ"
+
+
+def test_one_seed_with_another_budget_is_enough_and_said_to_be_one() -> None:
+    """Where the means say nothing of it."""
+    ours = arm("reflect", 0.8, (0, 1, 2, 3, 4))
+    text = line(ours, BASE, UNMATCHED_ONCE)
+    assert "No winner: the budgets of some seed differ by more than 2 % (by +3 %; on" in text
+    assert "on average 12.2 M generated tokens against 12.0 M generated tokens" in text
+    assert short_verdict(compare([(ours, BASE)])[0], UNMATCHED_ONCE) == "budgets differ"
 
 
 def test_one_seed_is_called_one_seed() -> None:

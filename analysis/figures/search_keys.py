@@ -227,7 +227,7 @@ def parallel(searched: Searched, short: Mapping[str, str]) -> Figure:
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="x", length=0)
-    axes.set_xticks(range(len(axes_of)), [wrapped(short[key], 14) for key in axes_of])
+    axes.set_xticks(range(len(axes_of)), [short[key].replace(".", ".\n") for key in axes_of])
     axes.grid(visible=False)
     _colours(searched, figure, axes, norm)
     return figure
