@@ -43,8 +43,11 @@ def test_a_place_that_can_not_be_written_to_is_refused_before_the_training(tmp_p
 
 
 @pytest.mark.slow
-def test_the_recipe_teaches_comparing_within_a_few_hundred_steps(tmp_path: Path) -> None:
+def test_the_recipe_teaches_comparing_within_a_few_hundred_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Half of the verdicts are No, so whoever can't compare is right half of the time."""
-    accuracy = pretrain("tiny", tmp_path, seed=5, steps=400)
+    monkeypatch.setattr("spark_lab.models.pretrain.BATCH", 32)
+    accuracy = pretrain("tiny", tmp_path, seed=5, steps=600)
     assert accuracy["solve"] > 0.3
     assert accuracy["pointwise"] > 0.57
