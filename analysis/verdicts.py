@@ -70,6 +70,15 @@ def verdict_line(contrast: Contrast, budget: BudgetMatch) -> str:
     return line + _left_out(contrast) + "."
 
 
+def brief(contrast: Contrast) -> str:
+    """Arm, effect and interval for a list: `reflect +7.1 (4.1 to 10.2)`, in points."""
+    single = contrast.estimate
+    effect = f"{contrast.pairs.arm} {points(single.mean, sign=True)}"
+    if single.basis == "none":
+        return effect
+    return f"{effect} ({points(single.low)} to {points(single.high)})"
+
+
 def short_verdict(contrast: Contrast, budget: BudgetMatch) -> str:
     """The verdict alone, for a table's cell."""
     if not budget.matched:

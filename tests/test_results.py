@@ -30,7 +30,7 @@ def digests(folder: Path) -> dict[str, str]:
 def page_with(*sweeps: str, text: str = "") -> str:
     """A page after entries of these sweeps, in this order."""
     for sweep in sweeps:
-        entry = results.Entry(sweep, f"## {sweep}\n", None)
+        entry = results.Entry(sweep, f"## {sweep}\n", f"| {sweep} |", None)
         text = results.placed(text or results.HEAD, entry, Path("RESULTS.md"))
     return text
 
@@ -61,9 +61,18 @@ def test_an_entry_says_what_was_asked_found_and_how_to_repeat_it(
     assert "95 % interval \N{MINUS SIGN}100.0 to" in verdict
     assert "n = 3 seeds" in verdict and "12 steps" in verdict
     assert not any("policy accuracy" in line for line in text.splitlines() if line.startswith("- "))
-    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    table, _, entry = text.partition("<!-- table ends -->")
+    rows = [line.split(" | ") for line in entry.splitlines() if line.startswith("| ")]
     assert [row[0] for row in rows] == ["| arm", "| starting model", "| reflect", "| none"]
     assert all(len(row) == len(rows[0]) for row in rows), "what every arm can do in the end"
+    [short] = [line for line in table.splitlines() if line.startswith("| [")]
+    question, answer, seeds, budget = short.strip("| ").split(" | ")
+    assert question == "[Does &lt;b&gt;reflection&lt;/b&gt; help?](#s)" and "\n## s\n" in entry
+    assert answer.startswith(
+        "answers fixed by reflection (fixed judge set), against reflect<br>none "
+    )
+    assert answer.endswith(") not separable") and "to" in answer
+    assert (seeds, budget) == ("3", "12 steps")
     assert "- arms and seeds: 2 arms, seeds 0, 1, 2" in text
     assert "- budget of a run: 12 steps" in text and "24 held-out questions" in text
     assert "    spark-lab -cn leave_one_out 'objective=[none,reflect]'\n" in text
@@ -100,6 +109,17 @@ def test_entries_stand_in_the_order_of_their_names_whoever_comes_first() -> None
     assert re.findall(r"^## (\w)$", text, re.MULTILINE) == ["a", "b", "c"]
     assert text == page_with("c", "b", "a") == page_with("a", "b", "c")
     assert page_with("b", text=text) == text
+
+
+def test_the_table_has_the_row_of_every_entry_once_and_stays_where_it_was_put() -> None:
+    text = results.with_table(page_with("b", "a"))
+    assert re.findall(r"^\| (\w) \|$", text, re.MULTILINE) == ["a", "b"]
+    assert text.index("<!-- table ends -->") < text.index("<!-- begin a -->")
+    moved = f"# Mine\n\n{text.partition(results.HEAD)[2].strip()}\n\nbelow\n"
+    anew = results.Entry("b", "## b\n", "| B |", None)
+    again = results.with_table(results.placed(moved, anew, Path("RESULTS.md")))
+    assert re.findall(r"^\| (\w) \|$", again, re.MULTILINE) == ["a", "B"]
+    assert again.startswith("# Mine\n\n<!-- table of entries -->\n") and again.endswith("below\n")
 
 
 def test_a_sweep_whose_name_begins_another_one_is_not_mistaken() -> None:

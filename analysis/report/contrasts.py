@@ -21,7 +21,7 @@ from spark_lab.analysis.report.measures import (
 from spark_lab.analysis.scores import arm_scores, compute_spent
 from spark_lab.analysis.search import UNTUNED
 from spark_lab.analysis.stats import Contrast, compare
-from spark_lab.analysis.verdicts import metric_words, points, short_verdict, verdict_line
+from spark_lab.analysis.verdicts import brief, metric_words, points, short_verdict, verdict_line
 
 # Weighted means of zeros and ones may pass their bounds by it.
 _ROUNDING = 1e-9
@@ -30,11 +30,14 @@ Scores = dict[tuple[str, str], ArmScores]
 
 @dataclass(frozen=True)
 class Verdict:
-    """One sentence. `tag` is "better", "worse", "not separable", or why there is no verdict."""
+    """One sentence, and the same `brief`ly. `tag` is "better", "worse", "not separable", or why there
+    is no verdict; `seeds` are those of both arms."""
 
     metric: str
     tag: str
     line: str
+    brief: str
+    seeds: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def contrast_arms(arms: Sequence[Arm]) -> Comparison:
                 line = (
                     f"{arm.name} vs {baseline}: {metric_words(metric)} is not compared: {reason}."
                 )
-                refused.append(Verdict(metric, "refused", line))
+                refused.append(Verdict(metric, "refused", line, arm.name))
             else:
                 pairs.append((ours, base))
     contrasts = [_within_bounds(contrast) for contrast in compare(pairs)] if pairs else []
@@ -187,10 +190,12 @@ def _incomparable(ours: ArmScores, theirs: ArmScores) -> str:
 
 
 def _verdict(contrast: Contrast, budget: BudgetMatch | None) -> Verdict:
-    metric = contrast.pairs.metric
     if budget is None:
-        return Verdict(metric, contrast.outcome, _change_line(contrast))
-    return Verdict(metric, short_verdict(contrast, budget), verdict_line(contrast, budget))
+        tag, line = contrast.outcome, _change_line(contrast)
+    else:
+        tag, line = short_verdict(contrast, budget), verdict_line(contrast, budget)
+    pairs = contrast.pairs
+    return Verdict(pairs.metric, tag, line, brief(contrast), len(pairs.seeds))
 
 
 def _change_line(contrast: Contrast) -> str:

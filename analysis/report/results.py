@@ -1,4 +1,5 @@
-"""RESULTS.md: one entry for each sweep's question and its answer, kept beside what others wrote."""
+"""RESULTS.md: one entry for each sweep's question and its answer, kept beside what others wrote, and
+one row for each entry in the table before them."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 
 from spark_lab.analysis import style
 from spark_lab.analysis.report.content import Report
+from spark_lab.analysis.report.contrasts import Verdict
 from spark_lab.analysis.report.table import as_markdown, markdown
 from spark_lab.durable import write_text
 from spark_lab.errors import Problem, UserError
@@ -20,20 +22,31 @@ HEAD = """\
 # Results
 
 What the sweeps of this folder have answered so far. `spark-lab report PATH --results FOLDER` writes
-or replaces the entry of a sweep; text outside the entries stays as it is.
+or replaces the entry of a sweep and its row in the table; other text stays as it is.
 """
 _BEGIN = "<!-- begin {} -->"
 _END = "<!-- end {} -->"
 _ANY_BEGIN = re.compile(r"^<!-- begin (\S+) -->$", re.MULTILINE)
+_ROW = "<!-- row {} -->"
+_ANY_ROW = re.compile(r"^<!-- row (.+) -->$", re.MULTILINE)
+_TABLE = re.compile(
+    r"^<!-- table of entries -->\n.*?^<!-- table ends -->\n\n", re.MULTILINE | re.DOTALL
+)
+_TABLE_HEAD = """\
+| question | difference to the baseline in points (95 % interval) | seeds | a run's budget |
+|---|---|---:|---|
+"""
 _FACTS = ("arms and seeds", "budget of a run", "evaluation questions", "model", "task")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A sweep's answer: `text` in Markdown, its figure None where there is nothing to draw."""
+    """A sweep's answer: `text` in Markdown, its `row` of the table, its figure None where there is
+    nothing to draw."""
 
     sweep: str
     text: str
+    row: str
     figure: Figure | None
 
 
@@ -67,7 +80,29 @@ def entry(report: Report, command: str) -> Entry:
     commands = [*report.made_by, command]
     parts.append("\n".join(f"    {command}" for command in commands))
     parts.append(markdown(report.limits))
-    return Entry(sweep, "\n\n".join(parts) + "\n", draw() if draw else None)
+    row = _row(sweep, report, verdicts, facts.get("budget of a run", ""))
+    return Entry(sweep, "\n\n".join(parts) + "\n", row, draw() if draw else None)
+
+
+def _row(sweep: str, report: Report, verdicts: list[Verdict], budget: str) -> str:
+    """Question, each arm's difference, seeds and budget, for the table of all entries."""
+    # As GitHub makes it of a heading.
+    anchor = re.sub(r"[^\w\- ]", "", sweep.lower()).replace(" ", "-")
+    asked = report.asked[0]
+    answers = [f"{markdown(asked.primary)}, against {markdown(asked.baseline)}"]
+    answers += [f"{markdown(one.brief)} {_stressed(one.tag)}" for one in verdicts]
+    seeds = sorted({one.seeds for one in verdicts if one.seeds})
+    cells = (
+        f"[{markdown(asked.question)}](#{anchor})",
+        "<br>".join(answers),
+        ", ".join(map(str, seeds)) or "-",
+        markdown(budget),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _stressed(tag: str) -> str:
+    return f"**{tag}**" if tag in ("better", "worse") else tag
 
 
 def _is_of_searches(report: Report) -> bool:
@@ -96,7 +131,7 @@ def collect(entry: Entry, folder: Path) -> Path:
     """
     page = folder / PAGE
     known = page.read_text(encoding="utf-8") if page.exists() else HEAD
-    text = placed(known, entry, page)
+    text = with_table(placed(known, entry, page))
     stem = folder / FIGURES / entry.sweep
     stem.parent.mkdir(parents=True, exist_ok=True)
     if entry.figure is not None:
@@ -111,7 +146,7 @@ def collect(entry: Entry, folder: Path) -> Path:
 def placed(known: str, entry: Entry, page: Path) -> str:
     """The page's text with the entry in its place."""
     begin, end = (marker.format(entry.sweep) for marker in (_BEGIN, _END))
-    block = f"{begin}\n{entry.text}{end}\n"
+    block = f"{begin}\n{_ROW.format(entry.row)}\n{entry.text}{end}\n"
     if begin in known:
         before, _, rest = known.partition(begin)
         _, closed, after = rest.partition(f"{end}\n")
@@ -124,6 +159,17 @@ def placed(known: str, entry: Entry, page: Path) -> str:
     if later:
         return f"{known[: later[0].start()]}{block}\n{known[later[0].start() :]}"
     return f"{known.rstrip()}\n\n{block}"
+
+
+def with_table(text: str) -> str:
+    """The page with a row for each of its entries, where its table is or before the first entry."""
+    rows = "".join(f"{row}\n" for row in _ANY_ROW.findall(text))
+    table = f"<!-- table of entries -->\n{_TABLE_HEAD}{rows}<!-- table ends -->\n\n"
+    if _TABLE.search(text):
+        return _TABLE.sub(lambda _: table, text, count=1)
+    first = _ANY_BEGIN.search(text)
+    place = first.start() if first else len(text)
+    return text[:place] + table + text[place:]
 
 
 def _listed(lines: list[str]) -> str:
