@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from spark_lab.answers import read_verdict
+from spark_lab.evaluation.undisturbed import undisturbed
 from spark_lab.evaluation.verdict_position import VerdictPosition, locate_verdict
 from spark_lab.models import decoding
 from spark_lab.models.decoding import Sampling
@@ -112,7 +112,7 @@ class Generator:
     def _asking(self) -> Iterator[None]:
         """Weights are cast once for a whole call: a cast for each token would cost more than the token."""
         device = self._model.device.type
-        with _undisturbed(self._model), torch.autocast(device, torch.bfloat16, self._autocast):
+        with undisturbed(self._model), torch.autocast(device, torch.bfloat16, self._autocast):
             yield
 
     def _run(
@@ -283,30 +283,6 @@ class Generator:
             "attention_mask": torch.tensor(mask, device=device),
             **{key: value for key, value in images.items() if key not in COUNTS},
         }
-
-
-@contextmanager
-def _undisturbed(model: PreTrainedModel) -> Iterator[None]:
-    """Evaluation mode; that, the random state and the generation config are put back afterwards."""
-    inner = model.get_base_model() if isinstance(model, PeftModel) else model
-    own = inner.generation_config
-    training = [module for module in model.modules() if module.training]
-    devices = range(torch.cuda.device_count()) if model.device.type == "cuda" else ()
-    # FSDP keeps the buffers that it gathers weights into, and a training can't write into those of
-    # an inference mode.
-    several = torch.distributed.is_available() and torch.distributed.is_initialized()
-    without_gradients = torch.no_grad() if several else torch.inference_mode()
-    with torch.random.fork_rng(list(devices)), without_gradients:
-        model.eval()
-        # generate() fills every gap of the config it is given from the model's own one, which for
-        # many chat models holds a repetition penalty or nucleus sampling.
-        inner.generation_config = GenerationConfig()
-        try:
-            yield
-        finally:
-            inner.generation_config = own
-            for module in training:
-                module.training = True
 
 
 def _uniform(rows: int, length: int, generator: torch.Generator) -> torch.Tensor:
