@@ -102,19 +102,32 @@ def _create_database(uri: str, root: Path) -> None:
     """Make a missing sqlite database under another name and move it into place when it is whole.
 
     Its tables take seconds to create; a process that is killed meanwhile would leave a database
-    that MLflow can neither use nor complete.
+    that MLflow can neither use nor complete. Nobody needs a part of one, so that the disk is waited
+    for once and not after each of MLflow's hundreds of changes to the tables.
     """
     database = Path(uri.removeprefix(SQLITE))
     if not uri.startswith(SQLITE) or database.exists():
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import Engine, event
 
     part = database.with_name(f"{database.name}.part")
     for leftover in (part, part.with_name(f"{part.name}-journal")):
         leftover.unlink(missing_ok=True)
-    store = SqlAlchemyStore(f"{SQLITE}{part}", (root / "mlartifacts").resolve().as_uri())
-    store.engine.dispose()
+    event.listen(Engine, "connect", _without_waiting)
+    try:
+        store = SqlAlchemyStore(f"{SQLITE}{part}", (root / "mlartifacts").resolve().as_uri())
+        store.engine.dispose()
+    finally:
+        event.remove(Engine, "connect", _without_waiting)
+    with part.open("rb+") as whole:
+        os.fsync(whole.fileno())
     os.replace(part, database)
+
+
+def _without_waiting(connection: sqlite3.Connection, _: object) -> None:
+    connection.execute("pragma synchronous=off")
+    connection.execute("pragma journal_mode=memory")
 
 
 def _write_ahead(uri: str) -> None:
