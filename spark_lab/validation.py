@@ -18,20 +18,23 @@ from spark_lab.schema import Config
 def check(config: Config) -> list[Problem]:
     """Everything that is wrong with a configuration."""
     problems = limits.check(config)
-    if not problems:  # the rules below would repeat or misread a value that is already wrong
+    sound = (
+        not problems
+    )  # else the rules below would repeat or misread a value that is already wrong
+    if sound:
         problems += compatibility.check(config)
-        problems += reward_rules.check(config, list(compatibility.active(config.objective)))
         problems += _check_batches(config)
         problems += vllm.check(config)
     problems += trl_fields.check(config.trainer.grpo)
     if not any(problem.where.startswith("task") for problem in problems):
         problems += tasks.check_task(config.task)
     problems += _check_model(config)
-    # What is wrong with a model's folder is told by the name of its file.
-    if not check_model_path(config.model.path) and not any(
-        problem.where.startswith("task") for problem in problems
-    ):
-        problems += _check_images(config)
+    if not any(problem.where.startswith("task") for problem in problems):
+        # What is wrong with a model's folder is told by the name of its file.
+        if not check_model_path(config.model.path):
+            problems += _check_images(config)
+        if sound:
+            problems += _check_questions(config, tasks.train_size(config.task))
     problems += _check_templates(config)
     return problems
 
@@ -68,13 +71,23 @@ def _check_batches(config: Config) -> list[Problem]:
         fix = "'+trainer.grpo.importance_sampling_level=sequence', or trainer.loss_type=dapo"
         got = f"luspo with ratios by {level}"
         problems.append(Problem("trainer.loss_type", got, "ratios by sequence", fix))
-    for slot in ("chain_sums", "visual_sums"):
-        sums, key = getattr(config.task, slot), f"task.{slot}.train_size"
-        if sums is not None and sums.train_size < trainer.prompts_per_window:
-            got = f"{sums.train_size} for windows of {trainer.prompts_per_window} questions"
-            fix = f"{key}={trainer.prompts_per_window} or more"
-            problems.append(Problem(key, got, "a window's questions", fix))
     return problems
+
+
+def _check_questions(config: Config, count: int) -> list[Problem]:
+    """Whether there are enough questions, and enough with a label."""
+    size = config.trainer.prompts_per_window
+    if count >= size:
+        return reward_rules.check(config, list(compatibility.active(config.objective)), count)
+    if config.task.data is not None:
+        key = "task.data.train_path"
+        fix = f"more rows, or trainer.prompts_per_window={count} or fewer"
+    else:
+        [slot] = (name for name in tasks.TASKS if getattr(config.task, name) is not None)
+        key = f"task.{slot}.train_size"
+        fix = f"{key}={size} or more"
+    got = f"{count} training questions for windows of {size}"
+    return [Problem(key, got, "at least a window's questions", fix)]
 
 
 def _divisor(number: int, near: int) -> int:

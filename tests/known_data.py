@@ -72,7 +72,11 @@ def parquet_file(path: Path, rows: list[dict[str, Any]]) -> str:
 
 
 def overrides(option: str, folder: Path) -> list[str]:
-    """`task=OPTION` with files in the true schema in place of the hub's."""
+    """`task=OPTION` with files in the true schema in place of the hub's, in windows of one question."""
+    return [f"task={option}", *_paths(option, folder), "trainer.prompts_per_window=1"]
+
+
+def _paths(option: str, folder: Path) -> list[str]:
     paths: dict[str, str] = {}
     if option == "data":
         paths["train"] = jsonl(folder / "train.jsonl", {"question": "1+1", "answer": 2})
@@ -94,12 +98,12 @@ def overrides(option: str, folder: Path) -> list[str]:
     elif option == "deepmath":
         parquet_file(folder / "data/train-00000-of-00002.parquet", DEEPMATH[:3])
         parquet_file(folder / "data/train-00001-of-00002.parquet", DEEPMATH[3:])
-        return [f"task={option}", f"task.data.train_path={folder}", "task.data.eval_size=2"]
+        return [f"task.data.train_path={folder}", "task.data.eval_size=2"]
     elif option in ("spark_data", "spark_data_32b"):
         file = folder / "infer_data.json"
         file.write_text(json.dumps(SPARK_DATA))
-        return [f"task={option}", f"task.data.train_path={file}", "task.data.eval_size=2"]
+        return [f"task.data.train_path={file}", "task.data.eval_size=2"]
     elif option == "virl39k":
         file = parquet_file(folder / "39Krelease.parquet", VIRL39K)
-        return [f"task={option}", f"task.data.train_path={file}", "task.data.eval_size=2"]
-    return [f"task={option}", *(f"task.data.{name}_path={path}" for name, path in paths.items())]
+        return [f"task.data.train_path={file}", "task.data.eval_size=2"]
+    return [f"task.data.{name}_path={path}" for name, path in paths.items()]

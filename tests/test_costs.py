@@ -200,7 +200,7 @@ def test_sampling_time_by_hand() -> None:
 
 @pytest.fixture
 def questions(tmp_path: Path) -> list[str]:
-    rows = [{"question": "x" * 400, "answer": n} for n in range(8)]
+    rows = [{"question": "x" * 400, "answer": n} for n in range(300)]
     train = jsonl(
         tmp_path / "train.jsonl",
         *({**row, "question": f"{n}" + row["question"]} for n, row in enumerate(rows)),

@@ -168,6 +168,19 @@ def test_settings_that_contradict_one_another(tmp_path: Path) -> None:
     assert "at least 1" in refused(train, "task.data.train_size=0")[0].expected
 
 
+@pytest.mark.parametrize("reward", ["verifier", "self_judge"])
+def test_fewer_rows_than_a_window_has_questions(tmp_path: Path, reward: str) -> None:
+    rows = [{"question": f"{n}+1", "answer": n + 1} for n in range(10)]
+    train = f"task.data.train_path={jsonl(tmp_path / 'train.jsonl', *rows)}"
+    (problem,) = refused(train, "task.data.eval_size=2", f"reward={reward}")
+    assert problem.where == "task.data.train_path" and "8 training questions" in problem.got
+    assert "trainer.prompts_per_window=8" in problem.fix
+    few = ["task.data.eval_size=2", "trainer.prompts_per_window=4"]
+    assert compose(["task=data", train, *few])
+    (problem,) = refused(train, *few, "reward=partial", "reward.labelled=0.25")
+    assert problem.where == "reward.labelled" and "2 labelled questions" in problem.got
+
+
 def test_every_bad_row_is_named_with_its_number_and_field(tmp_path: Path) -> None:
     train = tmp_path / "train.jsonl"
     bad = [b'{"question": "no answer"}', b"", b"not json", b'{"question": "", "answer": "1"}']

@@ -223,6 +223,7 @@ def test_the_same_words_about_another_image_are_another_question(folder: Path) -
 
 def test_a_model_of_text_alone_is_refused_before_it_is_loaded(folder: Path) -> None:
     words = ["task=data", "task.data.eval_size=1", "task.data.images_field=image"]
+    words += ["trainer.prompts_per_window=1"]
     rows = [row(name, "images/1.png") for name in "ab"]
     file = jsonl(folder / "t.jsonl", *rows, row("c", None))
     assert pictured(config_of(file, "task.data.images_field=image")) == 2

@@ -22,7 +22,7 @@ def sums(**changed: int) -> TaskConfig:
 def own(train: str, held_out: str | None, *more: str) -> Task:
     paths = [f"task.data.train_path={train}"]
     paths += [f"task.data.eval_path={held_out}"] if held_out else []
-    return build_task(compose(["task=data", *paths, *more]).task)
+    return build_task(compose(["task=data", *paths, "trainer.prompts_per_window=1", *more]).task)
 
 
 def row(question: object, answer: object) -> dict[str, object]:
@@ -175,7 +175,8 @@ def test_bad_rows_can_be_skipped_and_are_counted(tmp_path: Path) -> None:
     settings = ["task=spark_data", f"task.data.train_path={file}", "task.data.eval_size=1"]
     with pytest.raises(UserError, match="No such file"):
         compose(settings)
-    task = build_task(compose([*settings, "task.data.on_bad_row=skip"]).task)
+    settings += ["task.data.on_bad_row=skip", "trainer.prompts_per_window=2"]
+    task = build_task(compose(settings).task)
     assert task.counts["train rows skipped"] == 2
     left = {"repeated in training", "taken out of training"} & task.counts.keys()
     assert len(left) == 1 and len(task.train) + len(task.eval) in (7, 8)

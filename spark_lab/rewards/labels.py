@@ -63,8 +63,14 @@ class Labels:
 
 
 def check_enough(labels: Labels, config: Config, *, recycles: bool) -> None:
-    """Raises UserError where more labelled questions are needed than there are."""
+    """What is known before anything is loaded but of a generator that makes fewer questions than it
+    was asked for. Raises UserError where they, or those with a label, are too few."""
     known, size = len(labels.known), config.trainer.prompts_per_window
+    if labels.questions < size:
+        got, where = f"{labels.questions} training questions", "task"
+        expected = f"a window's {size} questions"
+        fix = "another generator or settings with more variety, or fewer trainer.prompts_per_window"
+        raise UserError(Problem(where, got, expected, fix))
     if config.reward.self_judge is None and known < size:
         expected = f"a window's {size} questions, as unlabelled ones are left out"
         fix = "a larger reward.labelled, fewer trainer.prompts_per_window, or reward=self_judge"

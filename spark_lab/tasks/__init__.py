@@ -9,7 +9,7 @@ from spark_lab.schema import TaskConfig
 from spark_lab.tasks import chain_sums, data, reasoning_gym, visual_sums
 from spark_lab.tasks.task import Task
 
-__all__ = ["TASKS", "Task", "build_task", "check_task", "pictured"]
+__all__ = ["TASKS", "Task", "build_task", "check_task", "pictured", "train_size"]
 
 # The slot's name in the configuration, how to load it, and how to check it before anything else.
 # Both are given the slot's section and task.verifier.
@@ -43,6 +43,14 @@ def check_task(config: TaskConfig) -> list[Problem]:
         return [Problem("task.verifier", config.verifier, f"{own} for {slots[0]}", fix)]
     _, check = TASKS[slots[0]]
     return check(getattr(config, slots[0]), config.verifier)
+
+
+def train_size(config: TaskConfig) -> int:
+    """How many training questions a task that `check_task` passes has; of reasoning-gym, which makes
+    them when they are asked, at most."""
+    if config.data is not None:
+        return len(build_task(config).train)
+    return getattr(config, _slots(config)[0]).train_size
 
 
 def pictured(config: TaskConfig) -> int:
