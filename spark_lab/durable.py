@@ -9,8 +9,14 @@ from pathlib import Path
 from spark_lab.errors import Problem, UserError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# Libraries in other languages pass the disk's error on as text.
-_NO_SPACE_TEXTS = ("No space left on device", "os error 28", "Disk quota exceeded")
+# Libraries in other languages pass the disk's error on as text; torch.save says no more of it than
+# that a stream failed, and what fails it is want of space.
+_NO_SPACE_TEXTS = (
+    "No space left on device",
+    "Disk quota exceeded",
+    *(f"(os error {number})" for number in _NO_SPACE),
+    "basic_ios::clear: iostream error",
+)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from spark_lab import prompts, runs
 from spark_lab.config import compose
@@ -282,25 +284,35 @@ def test_a_disk_that_fills_up(small_disk: Callable, tiny_files: None, tmp_path: 
     assert list(disk.glob("*.part")) == []
 
 
+def by_python(path: Path) -> None:
+    with path.open("wb") as file:
+        for _ in range(64):
+            file.write(bytes(2**20))
+
+
+def by_torch(path: Path) -> None:
+    torch.save({"exp_avg": torch.zeros(2**24)}, path)
+
+
+def by_safetensors(path: Path) -> None:
+    save_file({"weight": torch.zeros(2**24)}, path)
+
+
+@pytest.mark.parametrize("write", [by_python, by_torch, by_safetensors])
 def test_a_disk_that_fills_up_during_a_run(
-    small_disk: Callable, tiny_files: None, tmp_path: Path
+    write: Callable, small_disk: Callable, tiny_files: None, tmp_path: Path
 ) -> None:
     disk = small_disk("size=30m") or tmp_path
     run = runs.open_run(compose([f"root={disk}"]), [])
     before = contents(run.folder)
     if disk == tmp_path:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
-    with (
-        pytest.raises(UserError, match="no space left"),
-        runs.recording(run),
-        (run.folder / "optimizer.pt").open("wb") as file,
-    ):
-        for _ in range(64):
-            file.write(bytes(2**20))
+    with pytest.raises(UserError, match="no space left"), runs.recording(run):
+        write(run.folder / "half")
     after = contents(run.folder)
     assert {name: after[name] for name in before} == before
     assert runs.read_status(run.folder)["state"] in ("running", "failed")
-    (run.folder / "optimizer.pt").unlink()
+    (run.folder / "half").unlink(missing_ok=True)
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert runs.open_run(compose([f"root={disk}"]), []).resume_step is None
 
