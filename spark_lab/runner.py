@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from spark_lab import ranks, runs
 from spark_lab.errors import Collapse, Problem, UserError
-from spark_lab.schema import Config
+from spark_lab.schema import Config, ModelConfig
 
 if TYPE_CHECKING:
     from spark_lab.observer import RunObserver
@@ -91,7 +91,6 @@ def _said_done(opened: runs.Run) -> bool:
 def _record(opened: runs.Run, hopeless: Callable[[], bool] | None = None) -> None:
     """Train on the only process, or on rank 0, and write down how it goes."""
     # Torch and TRL take ten seconds to import: a skipped or refused run does not pay for them.
-    from spark_lab.models.load import resolve_path
     from spark_lab.observer import RunObserver
     from spark_lab.tasks import build_task
 
@@ -101,12 +100,11 @@ def _record(opened: runs.Run, hopeless: Callable[[], bool] | None = None) -> Non
         task = build_task(config.task)
         questions = task.fingerprint()
         _say_left_out(config, task.counts)
-        weights = runs.weights_digest(Path(resolve_path(config.model.path)))
         runs.write_env(
             folder,
             dataset_fingerprint=questions,
             dataset=task.counts,
-            model_sha256=weights,
+            **weights(config.model),
             ranks=ranks.count(),
         )
         fresh = opened.resume_step is None and not config.force
@@ -121,6 +119,16 @@ def _record(opened: runs.Run, hopeless: Callable[[], bool] | None = None) -> Non
             runs.adopt(twin, folder)
     if twin is not None:
         _say_adopted(opened, twin)
+
+
+def weights(model: ModelConfig) -> dict[str, str]:
+    """What tells the weights from others: the sha256 of a folder's files, or the commit of a hub's."""
+    from spark_lab.models.load import hub_commit, resolve_path
+
+    folder = Path(resolve_path(model.path))
+    if folder.is_dir():
+        return {"model_sha256": runs.weights_digest(folder)}
+    return {"model_commit": hub_commit(model)}
 
 
 def _say_left_out(config: Config, counts: dict[str, int]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -169,3 +170,35 @@ def test_checking_a_path_imports_nothing_heavy() -> None:
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_model_of_the_hub_is_known_by_its_commit(tmp_path: Path) -> None:
+    """As the hub's library keeps it on this machine, with a branch that moves on."""
+    cache, commits = tmp_path / "hub/models--someone--tiny", ("a" * 40, "b" * 40)
+    (cache / "refs").mkdir(parents=True)
+    for commit in commits:
+        shutil.copytree(TINY, cache / "snapshots" / commit)
+    words = ["model.path=someone/tiny", "objective=none", "budget=steps", "budget.limit=1"]
+    words += ["trainer.prompts_per_window=2", "trainer.group_size=2", "eval.samples=1"]
+    words += ["task.chain_sums.eval_size=4", "eval.test_time=off", "tracking=off"]
+    code = "import sys; from spark_lab.cli import main; from spark_lab.runner import weights\n"
+    code += "from spark_lab.config import compose\n"
+    code += "sys.argv[0] = 'spark-lab'; main()\n"
+    code += "model = compose(sys.argv[1:]).model\n"
+    for commit in commits:
+        (cache / "refs/main").write_text(commit)
+        code += f"open({str(cache / 'refs/main')!r}, 'w').write({commit!r})\n"
+        code += f"assert weights(model) == {{'model_commit': {commit!r}}}\n"
+    code += f"model.revision = {commits[0]!r}\n"
+    code += f"assert weights(model) == {{'model_commit': {commits[0]!r}}}\n"
+    command = [sys.executable, "-c", code, *words, f"root={tmp_path / 'runs'}"]
+    done = subprocess.run(
+        command,
+        env=os.environ | {"HF_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    [facts] = [json.loads(file.read_text()) for file in tmp_path.glob("runs/*/*/*/env.json")]
+    assert facts["model_commit"] == commits[1] and "model_sha256" not in facts

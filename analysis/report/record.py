@@ -210,6 +210,8 @@ def _packages(facts: dict[str, Any]) -> str:
 def _model(config: dict[str, Any], facts: dict[str, Any]) -> str:
     path = str(config.get("model", {}).get("path", "unknown"))
     digest = facts.get("model_sha256")
+    if commit := facts.get("model_commit"):
+        return f"{path} commit {str(commit)[:10]}"
     return f"{path} sha256 {str(digest)[:10]}" if digest else path
 
 

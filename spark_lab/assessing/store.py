@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from spark_lab import runner
 from spark_lab.assessing.subject import Subject
 from spark_lab.durable import write_text
 from spark_lab.errors import Problem, UserError
-from spark_lab.models.load import resolve_path
 from spark_lab.runs.provenance import environment, weights_digest
 from spark_lab.tracking.jsonl import Row, write_rollouts
 
@@ -129,8 +129,8 @@ def longest(subject: Subject) -> int:
 
 
 def weights(subject: Subject) -> str:
-    """By their content, not by where they lie; a hub's model by its name and revision."""
+    """By their content, not by where they lie; a hub's model by its name and commit."""
     model = subject.config.model
-    folder = Path(resolve_path(model.path))
-    base = weights_digest(folder) if folder.is_dir() else f"{model.path}@{model.revision}"
+    found = runner.weights(model)
+    base = found.get("model_sha256") or f"{model.path}@{found['model_commit']}"
     return base if subject.adapters is None else f"{base}+{weights_digest(subject.adapters)}"

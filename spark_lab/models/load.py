@@ -49,6 +49,18 @@ def check_model_path(path: str) -> list[Problem]:
     return [Problem("model.path", repr(path), "an existing folder or a hub id", fix)]
 
 
+def hub_commit(config: ModelConfig) -> str:
+    """The commit that a hub's model is loaded from: a name or a branch may mean another one tomorrow.
+
+    Raises UserError where the hub, or its copy on this machine, doesn't have the model.
+    """
+    from transformers.utils.hub import cached_file, extract_commit_hash
+
+    with explained(config.path):
+        found = cached_file(config.path, "config.json", revision=config.revision)
+    return extract_commit_hash(found, None)
+
+
 def load_model(
     config: ModelConfig, *, trained: bool = True, pictured: int = 0
 ) -> tuple[PreTrainedModel, Processing]:

@@ -17,7 +17,8 @@ from spark_lab.runs.provenance import read_env, write_env
 from spark_lab.runs.status import read_status, write_status
 
 # What must be the same for two runs of one identity to be the same run.
-_SAME = ("git", "packages", "python", "machine", "model_sha256", "dataset_fingerprint", "ranks")
+_SAME = ("git", "packages", "python", "machine", "model_sha256", "model_commit")
+_SAME += ("dataset_fingerprint", "ranks")
 _OF_ITS_OWN = (
     ".lock",
     "config.yaml",
