@@ -62,6 +62,8 @@ def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOT
     model, processing = load_model(config.model, pictured=pictured(config.task))
     encoder = _encoder(config, processing)
     objectives = build_objectives(config.objective, task.verifier)
+    solve = Solve(config.model.templates, task.verifier)
+    _check_lengths(config, task, solve, model, encoder)
     size = config.trainer.prompts_per_window
     schedule = Schedule(config.schedule, config.recycle, size, active=bool(objectives))
     meter = ComputeMeter()
@@ -85,7 +87,9 @@ def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOT
             chat_template_kwargs=dict(encoder.chat.arguments),
             sees_images=encoder.sees_images,
         ),
-        loop=_build_loop(config, task, objectives, schedule, mix, _room(config, model, encoder)),
+        loop=_build_loop(
+            config, task, solve, objectives, schedule, mix, _room(config, model, encoder)
+        ),
         meter=meter,
         cost=ModelCost.of(model),
         learning_rate=LearningRate(
@@ -102,6 +106,26 @@ def build_trainer(config: Config, folder: Path, *, ranks: int = 1) -> SparkGRPOT
     trainer.remove_callback(PrinterCallback)
     _check_sharded(trainer, task)
     return trainer
+
+
+def _check_lengths(
+    config: Config, task: Task, solve: Solve, model: PreTrainedModel, encoder: Encoder
+) -> None:
+    """Beyond the model's context a question would be answered at positions that it has never learnt."""
+    context = context_length(model)
+    room = context - config.trainer.max_completion_length
+    # No tokenizer makes more tokens of a text than it has bytes, so that hardly any are counted.
+    frame = len(encoder.text_ids([Prompt("")])[0])
+    prompts = [solve.prompt(question) for question in task.train]
+    long = [prompt for prompt in prompts if frame + len(prompt.text.encode()) > room]
+    tokens = [len(ids) for ids in encoder.text_ids(long)]
+    beyond = [(count, prompt) for count, prompt in zip(tokens, long, strict=True) if count > room]
+    if beyond:
+        most, prompt = max(beyond, key=lambda one: one[0])
+        got = f"{len(beyond)} of {len(prompts)} training questions of up to {most} tokens, such as"
+        expected = f"at most {room}: a context of {context} less trainer.max_completion_length"
+        fix = "leave them out, or a smaller trainer.max_completion_length"
+        raise UserError(Problem("task", f"{got} {prompt.text[:60]!r}", expected, fix))
 
 
 def _check_sharded(trainer: SparkGRPOTrainer, task: Task) -> None:
@@ -127,6 +151,7 @@ def server_is_up(config: TrainerConfig) -> Iterator[None]:
 def _build_loop(
     config: Config,
     task: Task,
+    solve: Solve,
     objectives: Mapping[str, Objective],
     schedule: Schedule,
     mix: Mix,
@@ -137,7 +162,7 @@ def _build_loop(
     check_enough(labels, config, recycles=bool(objectives))
     return SparkLoop(
         task.train,
-        Solve(config.model.templates, task.verifier),
+        solve,
         objectives,
         labels=labels,
         self_judge=judge and SelfJudge(judge, seed=config.seed, fits=fits),

@@ -11,6 +11,7 @@ import pytest
 from known_data import GSM8K, MATH_500, SPARK_IMAGE, jsonl, parquet_file
 from pyarrow import parquet
 
+from spark_lab.build import build_trainer
 from spark_lab.config import compose
 from spark_lab.errors import Problem, UserError
 
@@ -194,3 +195,14 @@ def test_hundreds_of_bad_rows_are_cut_short(tmp_path: Path) -> None:
     train = jsonl(tmp_path / "train.jsonl", *[{"q": 1}] * 500)
     problems = refused(f"task.data.train_path={train}", "task.data.eval_size=1")
     assert len(problems) == 20 and problems[-1].got == "481 more bad rows"
+
+
+def test_questions_beyond_the_models_context(tmp_path: Path) -> None:
+    texts = [f"{n}+1" for n in range(9)] + ["+".join("1" * 300)]
+    rows = [{"question": text, "answer": 1} for text in texts]
+    train = f"task.data.train_path={jsonl(tmp_path / 'train.jsonl', *rows)}"
+    words = ["task=data", train, "task.data.eval_size=1", "trainer.prompts_per_window=4"]
+    with pytest.raises(UserError) as caught:
+        build_trainer(compose(words), tmp_path)
+    [problem] = caught.value.problems
+    assert problem.where == "task" and "1 of 9 training questions of up to 6" in problem.got

@@ -27,7 +27,7 @@ Completions are data: no text whatever makes a function of this package raise. (
 can't be imported does, and so does a verifier of the user's own that raises: UserError.) Measured on an idle 2-core virtual machine: 1 MB of braces is
 read in 0.2 s; an exact or numeric comparison takes 5 to 80 microseconds, one that needs math-verify
 typically 2 to 20 ms, and one that math-verify can't finish is ended, as wrong, after 0.4 s of
-processor time or 0.8 s of wall time.
+processor time (or 60 s of wall time, where the machine gives it no processor).
 """
 
 from __future__ import annotations
