@@ -253,6 +253,7 @@ def test_the_forecast_bounds_what_is_new(tmp_path: Path) -> None:
     assert plain_arm.seconds is None and not plain_arm.measured
     text = forecast.text(found, 1)
     assert "0 of 2 are done" in text and "bounded roughly" in text
+    assert "is not known before a run of the model is done" in text
     assert list(tmp_path.iterdir()) == []
 
 
@@ -264,5 +265,10 @@ def test_the_forecast_knows_finished_runs(tmp_path: Path) -> None:
     done.rename(found.runs[0].folder)
     cost = forecast.cost_of_arm(found, "none")
     assert cost.measured and cost.rollouts == 4 * 256 and cost.seconds == pytest.approx(4.8)
-    assert not forecast.cost_of_arm(found, "pairwise").measured
-    assert "1 of 4 are done" in forecast.text(found, 2)
+    bound = forecast.cost_of_arm(found, "pairwise")
+    assert not bound.measured and bound.tokens > cost.tokens
+    assert bound.seconds == pytest.approx(cost.seconds * bound.tokens / cost.tokens)
+    text = forecast.text(found, 2)
+    assert "1 of 4 are done" in text and "is not known" not in text
+    (found.runs[0].folder / "status.json").write_text("{")
+    assert forecast.bound(found.runs[0].config).seconds is None, "damage tells nothing"

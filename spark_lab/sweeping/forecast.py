@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from spark_lab import runs
+from spark_lab.errors import UserError
 from spark_lab.models.sizes import size_of
 from spark_lab.schema import Config
 from spark_lab.sweeping.plan import Plan, PlannedRun
@@ -17,6 +19,8 @@ _COPIES = 3
 # The run folder at the end: that many checkpoints at once while one is written.
 _WRITING = 1
 _LOG_BYTES = 2e6
+# So many of the latest runs say how fast this machine is now.
+_LATEST = 20
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Cost:
 
 def text(plan: Plan, workers: int | None) -> str:
     """The plan as lines: a head, each run, and the sum over the runs that are not done."""
+    root = plan.runs[0].config.root
     arms, seeds = len(plan.arms), len(plan.seeds)
     states = [_state(run) for run in plan.runs]
     costs = {arm: cost_of_arm(plan, arm) for arm in plan.arms}
@@ -61,6 +66,10 @@ def text(plan: Plan, workers: int | None) -> str:
         lines[-1] += f" To do: {_total([costs[run.arm] for run in left], workers)}"
         if not all(costs[run.arm].measured for run in left):
             lines += ["Arms without a finished run are bounded roughly, from budget and sizes."]
+        if any(costs[run.arm].seconds is None for run in left):
+            lines += [
+                f"How long they take is not known before a run of the model is done in {root}."
+            ]
     return "\n".join(lines)
 
 
@@ -85,7 +94,7 @@ def measured(folders: list[Path]) -> Cost:
 
 
 def bound(config: Config) -> Cost:
-    """From budget and sizes alone: every completion as long as allowed, no time."""
+    """From budget and sizes: every completion as long as allowed, at the pace of earlier runs."""
     budget, trainer = config.budget, config.trainer
     rows = trainer.prompts_per_window * trainer.group_size
     windows = 2 if config.schedule.kind == "joint" and runs.arm(config.objective) != "none" else 1
@@ -95,7 +104,28 @@ def bound(config: Config) -> Cost:
     if rollouts is not None:
         tokens = rollouts * trainer.max_completion_length
     seconds = budget.limit if budget.unit == "seconds" else None
+    if tokens is not None and (known := pace(config)) is not None:
+        seconds = tokens * known
     return Cost(rollouts, tokens, seconds, _bytes_of(config), measured=False)
+
+
+def pace(config: Config) -> float | None:
+    """Seconds for a generated token in the latest finished runs of the same model below the root,
+    evaluations included; None where there is none."""
+    found = sorted(Path(config.root).glob("*/*/seed*-*/status.json"), key=os.path.getmtime)
+    same = [file.parent for file in found[-_LATEST:] if _is_of(file.parent, config.model.path)]
+    costs = [measured([folder]) for folder in same]
+    tokens = sum(cost.tokens for cost in costs)
+    return sum(cost.seconds for cost in costs) / tokens if tokens else None
+
+
+def _is_of(folder: Path, model: str) -> bool:
+    """Whether a run of the model is done; a damaged folder tells nothing."""
+    try:
+        done = runs.read_status(folder).get("state") == "done"
+        return done and runs.read_config(folder)["model"]["path"] == model
+    except (UserError, KeyError):
+        return False
 
 
 def _bytes_of(config: Config) -> float | None:
