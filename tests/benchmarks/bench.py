@@ -1,6 +1,6 @@
 """What SPARK costs and saves beside TRL's GRPOTrainer; are verdicts true, do searches survive?
 
-    make bench                               # everything: three quarters of an hour of one core
+    make bench                               # everything: an hour of one core
     make bench ARGS="judge memory"           # some sections
     make bench ARGS="scoring --rounds 9"
 
@@ -28,14 +28,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 
 from rich.console import Console
-from speed import commands, growth, judge, machine, memory, scoring, search, solve, step
+from speed import commands, growth, judge, machine, memory, scoring, search, solve, step, whole
 from speed.measure import CLOCK, ON_GPU, Row
 from speed.scales import SCALES
 from speed.table import table
 
 SECTIONS = {
     module.__name__.partition(".")[2]: module
-    for module in (solve, scoring, judge, step, memory, growth, search, commands)
+    for module in (solve, scoring, judge, step, memory, growth, search, commands, whole)
 }
 TRUTH, KILLS = "truth", "kills"
 FOLDER = machine.ROOT / ".bench"
@@ -91,7 +91,12 @@ def _measure(names: list[str], given: argparse.Namespace) -> None:
 
 def _show(console: Console, name: str, found: list[Row]) -> None:
     title = SECTIONS[name].__doc__.partition("\n")[0]
-    unit = {"memory": "MiB", "commands": "wall seconds", "search": "wall seconds"}.get(name, CLOCK)
+    unit = {
+        "memory": "MiB",
+        "commands": "wall seconds",
+        "search": "wall seconds",
+        "whole": "wall seconds",
+    }.get(name, CLOCK)
     console.print(f"\n[bold]{name}[/bold]: {title}")
     console.print(table(found))
     note = f"Medians ± half the width of the middle half; {unit}."

@@ -11,7 +11,7 @@ import bench
 import compare
 import pytest
 import torch
-from speed import commands, growth, judge, memory, scoring, search, solve
+from speed import commands, growth, judge, memory, scoring, search, solve, whole
 from speed.measure import Row, middle
 from speed.pair import (
     GROUP,
@@ -117,10 +117,16 @@ def test_growth_fills_the_buffer_and_keeps_it_full():
 
 
 def test_a_command_that_ends_otherwise_is_not_timed(tmp_path: Path):
-    wall, cpu = commands._run(["--cfg", "job"], 0, str(tmp_path))
-    assert wall > 0 and cpu > 0
+    wall, cpu, peak = commands.spend(["--cfg", "job"], 0, str(tmp_path))
+    assert wall > 0 and cpu > 0 and 0.01 < peak < 4
     with pytest.raises(RuntimeError, match="ended with 2"):
-        commands._run(["seed=-1"], 0, str(tmp_path))
+        commands.spend(["seed=-1"], 0, str(tmp_path))
+
+
+def test_a_report_is_timed_from_end_to_end():
+    row = whole._report(("none", "pointwise"), seeds=2, evaluations=3, rounds=1)
+    assert row.trl == () and 1 < row.spark[0] < 100
+    assert 0.05 < float(row.notes["peak of a process GiB"]) < 2
 
 
 def test_sections_of_a_step_add_up():
