@@ -154,6 +154,9 @@ def test_pareto_front_keeps_what_nothing_beats() -> None:
     policy_judge_tokens = np.array([[0.9, 0.7, 10], [0.8, 0.8, 10], [0.8, 0.7, 12], [0.8, 0.8, 10]])
     front = pareto_front(policy_judge_tokens, (True, True, False))
     assert front.tolist() == [True, True, False, True]
+    overshot = np.array([[0.95, 0.95, 803_000], [0.6, 0.6, 801_000], [0.5, 0.5, 700_000]])
+    assert pareto_front(overshot, (True, True, False)).all()
+    assert pareto_front(overshot, (True, True, False), 0.02).tolist() == [True, False, True]
     with pytest.raises(ValueError, match="NaN"):
         pareto_front(np.array([[np.nan, 1.0]]), (True, True))
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 from simulated import simulate_run
 from test_report import SMALL, csv_of, page_of, rewrite, run_of, section, sweep, words
 
+from spark_lab.analysis.curves import area_under_curve
 from spark_lab.analysis.report.content import compose
 from spark_lab.errors import UserError
 
@@ -30,6 +33,42 @@ def test_an_arm_without_a_finished_run_is_in_no_verdict(tmp_path: Path) -> None:
     page = page_of(folder)
     assert "reflect vs" not in section(page, "verdicts")
     assert "reflect has no finished run" in section(page, "missing")
+
+
+def test_a_baseline_without_a_finished_run_is_named_in_every_verdict(tmp_path: Path) -> None:
+    folder = sweep(tmp_path, arms=("pointwise", "reflect"))
+    simulate_run(tmp_path, "none", 0, sweep="s", state="failed", **SMALL)
+    page = page_of(folder)
+    verdicts = words(section(page, "verdicts"))
+    assert "policy accuracy is not compared: none has no finished run" in verdicts
+    assert "nothing to compare" not in verdicts and "better" not in verdicts
+    assert "none has no finished run" in section(page, "missing")
+
+
+def test_seeds_that_differ_in_what_shapes_no_result_are_one_arm(tmp_path: Path) -> None:
+    folder = sweep(tmp_path, seeds=(0, 1, 2))
+    for arm in ("none", "pointwise"):
+        path = run_of(folder, arm, 1) / "config.yaml"
+        config = yaml.safe_load(path.read_text())
+        config |= {"reuse": False, "retry": 1}
+        config["trainer"]["threads"] = 7
+        path.write_text(yaml.safe_dump(config))
+    report = compose([folder], "spark-lab report")
+    assert [row[0].value for row in report.summaries.rows] == ["none", "pointwise"]
+    assert "n = 3 seeds" in report.verdicts["policy accuracy"][0].line
+
+
+def test_areas_span_what_every_run_reached(tmp_path: Path) -> None:
+    for arm, tokens in (("none", 1000), ("pointwise", 2000)):
+        simulate_run(tmp_path, arm, 0, sweep="s", tokens_per_step=tokens, **SMALL)
+    table = compose([tmp_path / "s"], "spark-lab report").summaries
+    assert "up to 12 k generated tokens" in table.caption
+    run = run_of(tmp_path / "s", "pointwise", 0)
+    evals = [json.loads(line) for line in (run / "eval.jsonl").read_text().splitlines()]
+    curve = [(row["compute/generated_tokens"], row["policy/accuracy"]) for row in evals]
+    area = area_under_curve(*map(np.array, zip(*curve, strict=True)), until=12_000)
+    [cell] = [row[3].value for row in table.rows if row[0].value == "pointwise"]
+    assert cell == pytest.approx(area)
 
 
 def test_two_sweeps_of_one_name_are_refused(tmp_path: Path) -> None:

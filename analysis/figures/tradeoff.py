@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
+from spark_lab.analysis.budgets import TOLERANCE
 from spark_lab.analysis.figures.look import (
     PAPER,
     ArmMark,
@@ -39,12 +40,12 @@ def tradeoff(
 ) -> Figure:
     """Means with one standard error over seeds; arms on the front are filled.
 
-    The front is over policy, judge (more is better) and tokens (less is better), on means: it says
-    what was observed, not what is separable. Raises ValueError for NaN or no arms.
+    The front is over policy, judge (more is better) and tokens (less is better; budgets that count
+    as matched are equal), on means: it says what was observed, not what is separable. Raises ValueError for NaN or no arms.
     """
     names = list(arms)
     means = np.array([[arm.policy.mean(), arm.judge.mean(), arm.tokens] for arm in arms.values()])
-    front = pareto_front(means.reshape(-1, 3), (True, True, False))
+    front = pareto_front(means.reshape(-1, 3), (True, True, False), TOLERANCE)
     figure, (axes,) = panels(1, width=6.4, height=4.4)
     for name, point, best in zip(names, means, front, strict=True):
         mark, arm = marks[name], arms[name]
@@ -77,7 +78,7 @@ def caption(arms: Mapping[str, ArmPoint]) -> str:
     return (
         "Policy against judge at the final checkpoint with the generated tokens of each arm; bars are"
         f" one standard error over seeds ({n}). Filled: no other arm is at least as good at both"
-        " with no more tokens."
+        f" with no more tokens (up to {100 * TOLERANCE:.0f} % more count as equal)."
     )
 
 

@@ -12,13 +12,11 @@ from typing import Any
 from spark_lab.analysis.load import RunData
 from spark_lab.analysis.report import plan
 from spark_lab.errors import Problem, UserError
+from spark_lab.runs import in_identity
 from spark_lab.schema import QuestionConfig
 
 BASELINES = ("baseline", "none")
 OBJECTIVES = ("pointwise", "pairwise", "reflect")
-# What differs between seeds or machines without making another arm.
-_NOT_AN_ARM = ("root", "name", "arm", "seed", "dry_run", "force", "retry", "tracking")
-_NOT_AN_ARM_TRAINER = ("trainer.threads", "trainer.save_every", "trainer.keep_checkpoints")
 _ABSENT = "\N{EN DASH}"
 
 
@@ -210,7 +208,7 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in config.items():
         path = f"{prefix}{key}"
-        if path in _NOT_AN_ARM or path in _NOT_AN_ARM_TRAINER:
+        if path == "seed" or not in_identity(path):
             continue
         flat |= _flat(value, f"{path}.") if isinstance(value, Mapping) and value else {path: value}
     return flat

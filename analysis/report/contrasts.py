@@ -82,9 +82,12 @@ def contrast_arms(arms: Sequence[Arm]) -> Comparison:
         base = scores.get((baseline, metric))
         for arm in arms:
             ours = scores.get((arm.name, metric))
-            if base is None or ours is None or arm.name == baseline or arm.name in twins:
+            if ours is None or arm.name == baseline or arm.name in twins:
                 continue
-            reason = unmatched.get(arm.name) or _incomparable(ours, base) or _no_share(ours, base)
+            reason = unmatched.get(arm.name)
+            if base is None and reason is None:
+                continue
+            reason = reason or _incomparable(ours, base) or _no_share(ours, base)
             if reason:
                 line = (
                     f"{arm.name} vs {baseline}: {metric_words(metric)} is not compared: {reason}."
@@ -144,14 +147,15 @@ def _measured_at_start(run: RunData) -> bool:
 def _budgets(arms: Sequence[Arm], baseline: str) -> tuple[dict[str, BudgetMatch], dict[str, str]]:
     base = next(arm for arm in arms if arm.name == baseline)
     unit = base.config.get("budget.unit", "steps")
+    have = {run.seed for run in base.finished}
     matches, reasons = {}, {}
     for arm in arms:
         if arm is base:
             continue
-        have = {run.seed for run in base.finished}
         common = [run.seed for run in arm.finished if run.seed in have]
         if not common:
-            reasons[arm.name] = "no seed of both was finished"
+            none = f"{base.name} has no finished run"
+            reasons[arm.name] = "no seed of both was finished" if have else none
             continue
         try:
             matches[arm.name] = match_budgets(

@@ -23,6 +23,7 @@ from spark_lab.analysis.report.measures import (
 from spark_lab.analysis.report.table import Cell, Column, Table
 from spark_lab.analysis.scores import compute_spent
 from spark_lab.analysis.stats import iqm
+from spark_lab.tracking.words import count
 
 SPENT = ("generated_tokens", "trained_tokens", "rollouts", "updates", "flops")
 
@@ -116,12 +117,13 @@ def contrasts(found: Comparison) -> Table | None:
 def summaries(arms: Sequence[Arm], found: Comparison) -> Table | None:
     """Interquartile mean of the seeds and the area under the curves over compute."""
     rows = []
+    axis, until = _common_stretch(arms)
     for arm in arms:
         cells = [Cell(arm.name), Cell(len(arm.finished))]
         for metric in (POLICY, JUDGE):
             scores = found.scores.get((arm.name, metric))
             cells.append(Cell(iqm(_per_seed(scores)) if scores else None))
-            cells.append(Cell(_area(arm, metric)))
+            cells.append(Cell(_area(arm, metric, axis, until)))
         if any(cell.value is not None for cell in cells[2:]):
             rows.append(tuple(cells))
     if not rows:
@@ -136,7 +138,8 @@ def summaries(arms: Sequence[Arm], found: Comparison) -> Table | None:
     )
     caption = (
         "IQM: mean of the seeds without their best and worst quarter, at the final checkpoint. Area:"
-        " mean height of the curve over compute, which rewards learning early. Per cent."
+        f" mean height of the curve up to {count(until)} {COMPUTE[axis]}, which every run reached; it"
+        " rewards learning early. Per cent."
     )
     return Table("summaries", "Robust mean and speed of learning", caption, columns, tuple(rows))
 
@@ -195,15 +198,20 @@ def _finished(arm: Arm) -> list[int]:
     return [run.seed for run in arm.finished]
 
 
-def _area(arm: Arm, metric: str) -> float | None:
+def _common_stretch(arms: Sequence[Arm]) -> tuple[str, float]:
+    """The axis of compute that all finished runs have, and how far all of them came on it."""
+    evals = [run.evals for arm in arms for run in arm.finished]
+    axis = next((name for name in COMPUTE if all(name in one for one in evals)), "step")
+    return axis, min((float(one[axis].iloc[-1]) for one in evals), default=0.0)
+
+
+def _area(arm: Arm, metric: str, axis: str, until: float) -> float | None:
     areas = []
     for run in arm.finished:
-        axis = next((name for name in COMPUTE if name in run.evals), "step")
         if metric not in run.evals:
             continue
         curve = run.evals[[axis, metric]].dropna()
-        if len(curve) > 1 and (np.diff(curve[axis]) > 0).all():
-            areas.append(
-                area_under_curve(curve[axis].to_numpy(float), curve[metric].to_numpy(float))
-            )
+        compute, values = (curve[name].to_numpy(float) for name in (axis, metric))
+        if len(curve) > 1 and (np.diff(compute) > 0).all() and compute[0] < until <= compute[-1]:
+            areas.append(area_under_curve(compute, values, until))
     return float(np.mean(areas)) if areas else None

@@ -100,11 +100,12 @@ def changes(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     return [
         f"{key}: {before.get(key, 'absent')} in the folder, {after.get(key, 'absent')} now"
         for key in sorted(before | after)
-        if before.get(key, "absent") != after.get(key, "absent") and _in_identity(key)
+        if before.get(key, "absent") != after.get(key, "absent") and in_identity(key)
     ]
 
 
-def _in_identity(key: str) -> bool:
+def in_identity(key: str) -> bool:
+    """Whether a key, such as "trainer.beta", shapes a run's results."""
     first, _, rest = key.partition(".")
     return first not in _NOT_IDENTITY and not (first == "trainer" and rest in _NOT_IDENTITY_TRAINER)
 
