@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,29 @@ def test_only_the_same_run_is_a_twin(
     runs.write_env(opened.folder, **(facts | changed))
     same = override == "seed=0" and not dirty and not changed
     assert (runs.find_twin(opened) is not None) == same
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"), [("status.json", '{"state": "do'), ("env.json", "{"), ("env.json", None)]
+)
+def test_a_damaged_folder_is_no_twin(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, damage: str | None
+) -> None:
+    committed(monkeypatch)
+    source = runs.folder_of(of(finished, "one"))
+    for sweep in ("a_damaged", "whole"):
+        shutil.copytree(source, tmp_path / sweep / source.parent.name / source.name)
+    damaged, whole = (next(tmp_path.glob(f"{one}/*/*")) for one in ("a_damaged", "whole"))
+    (damaged / name).unlink()
+    if damage is not None:
+        (damaged / name).write_text(damage)
+    opened = runs.open_run(of(tmp_path, "two"), [])
+    facts = {key: env(source)[key] for key in ("model_sha256", "dataset_fingerprint", "ranks")}
+    runs.write_env(opened.folder, **facts)
+    assert runs.find_twin(opened) == whole
+    shutil.rmtree(whole)
+    assert runs.find_twin(opened) is None
     opened.close()
 
 

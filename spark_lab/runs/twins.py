@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from spark_lab.durable import write_text
+from spark_lab.errors import UserError
 from spark_lab.runs.folder import Run
 from spark_lab.runs.provenance import read_env, write_env
 from spark_lab.runs.status import read_status, write_status
@@ -39,7 +40,7 @@ def find(run: Run) -> Path | None:
         return None
     root = run.folder.parents[2]
     for folder in sorted(root.glob(f"*/*/{run.folder.name}")):
-        if folder != run.folder and _finished(folder) and _same(env, read_env(folder)):
+        if folder != run.folder and _repeats(env, folder):
             return folder
     return None
 
@@ -63,8 +64,16 @@ def adopt(twin: Path, folder: Path) -> None:
     write_status(folder, **{key: status[key] for key in _RESULTS if key in status})
 
 
+def _repeats(env: dict[str, Any], folder: Path) -> bool:
+    try:
+        return _finished(folder) and _same(env, read_env(folder))
+    except UserError:  # damaged: another comparison's business, which must not fail this one
+        return False
+
+
 def _finished(folder: Path) -> bool:
-    return (folder / "config.yaml").exists() and read_status(folder).get("state") == "done"
+    whole = all((folder / name).exists() for name in ("config.yaml", "env.json"))
+    return whole and read_status(folder).get("state") == "done"
 
 
 def _same(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
