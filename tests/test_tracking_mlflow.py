@@ -143,14 +143,53 @@ def test_the_copy_is_rebuilt_from_the_run_folders(tmp_path: Path, root: Path, st
     assert points(tmp_path, rebuilt[folders[0]]) == expected(folders[0])
 
 
-def test_a_damaged_run_folder_does_not_hold_up_the_others(root: Path, store: Store) -> None:
-    folder = simulate_run(root / "damaged", "none", 0, **SMALL)
-    other = simulate_run(root / "damaged", "none", 1, **SMALL)
-    (folder / "status.json").write_text("{")
+def copies(store: Store, folder: Path) -> list[str]:
+    """The ids of a folder's runs in MLflow that are not deleted."""
+    found = store.client.search_runs([store.experiment], f"tags.run_folder = '{folder}'")
+    return [run.info.run_id for run in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("status.json", "{"),
+        ("env.json", '{"git": {"comm'),
+        ("overrides.yaml", "- [trainer.beta"),
+        ("overrides.yaml", "- 7"),
+        ("mlflow.json", ""),
+        ("mlflow.json", "[]"),
+    ],
+)
+def test_a_damaged_run_folder_does_not_hold_up_the_others(
+    root: Path, store: Store, tmp_path: Path, name: str, damage: str
+) -> None:
+    folder = simulate_run(tmp_path, "none", 0, **SMALL)
+    other = simulate_run(tmp_path, "none", 1, **SMALL)
+    (folder / name).write_text(damage)
     with pytest.raises(UserError) as raised:
-        sync(root / "damaged", store.uri)
-    assert [problem.where for problem in raised.value.problems] == [str(folder / "status.json")]
+        sync(tmp_path, store.uri)
+    assert [problem.where for problem in raised.value.problems] == [str(folder / name)]
     assert points(root, read_note(other)["run_id"]) == expected(other)
+    assert not copies(store, folder)
+
+
+def test_a_damaged_note_is_refused_and_a_deleted_one_logs_nothing_twice(
+    root: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = simulate_run(root, "none", 8, sweep="damaged note", **SMALL)
+    mirror = MlflowMirror(folder, store)
+    mirror.sync(2)
+    (folder / "mlflow.json").write_text('{"metr')
+    with caplog.at_level(logging.WARNING):
+        mirror.sync(4)  # the training goes on
+    assert "mlflow.json" in caplog.text and "spark-lab sync" in caplog.text
+    with pytest.raises(UserError, match="delete this file"):
+        MlflowMirror(folder, store)
+    (folder / "mlflow.json").unlink()
+    resumed = MlflowMirror(folder, store)
+    resumed.finish("done")
+    assert copies(store, folder) == [resumed.run_id]
+    assert points(root, resumed.run_id) == expected(folder)
 
 
 def test_a_run_is_described(root: Path, store: Store) -> None:

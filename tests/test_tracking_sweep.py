@@ -114,12 +114,15 @@ def test_a_sweep_without_a_finished_run_has_none_yet(root: Path) -> None:
     assert folder not in sync(root) and parents(root, "early") == []
 
 
-def test_a_damaged_plan_is_told_and_does_not_hold_up_the_others(tmp_path: Path, root: Path) -> None:
-    torn, whole = sweep(tmp_path, "torn"), sweep(tmp_path, "whole")
-    (torn / "plan.json").write_text('{"runs": [')
+@pytest.mark.parametrize(("name", "damage"), [("plan.json", '{"runs": ['), ("mlflow.json", "{")])
+def test_a_damaged_sweep_is_told_and_does_not_hold_up_the_others(
+    tmp_path: Path, root: Path, name: str, damage: str
+) -> None:
+    torn, whole = sweep(tmp_path, f"torn {name}"), sweep(tmp_path, f"whole {name}")
+    (torn / name).write_text(damage)
     uri = f"sqlite:///{root}/mlflow.db"
     with pytest.raises(UserError) as raised:
         sync(tmp_path, uri)
-    assert [problem.where for problem in raised.value.problems] == [str(torn / "plan.json")]
-    [run_id] = parents(root, "whole")
+    assert [problem.where for problem in raised.value.problems] == [str(torn / name)]
+    [run_id] = parents(root, whole.name)
     assert points(root, run_id) == means(whole)

@@ -110,6 +110,22 @@ def test_a_damaged_record_is_told_and_an_older_one_is_none(root: Path) -> None:
     assert tags(folder, "trial_state") == {}
 
 
+def test_a_run_with_a_damaged_note_does_not_hold_up_the_others(root: Path) -> None:
+    folder = simulated(root, "torn")
+    store = open_store(root, None, "spark-lab")
+    for run in runs.find_runs(folder):
+        sync_run(run, store)
+    [torn] = (folder / "trial-000").iterdir()
+    (torn / "mlflow.json").write_text("{")
+    with pytest.raises(UserError) as raised:
+        trial_mirror.sync_trials(folder, store)
+    assert [problem.where for problem in raised.value.problems] == [str(torn / "mlflow.json")]
+    others = {arm: said for arm, said in ENDED.items() if arm != "trial-000"}
+    assert tags(folder, "trial_state") == each(others)
+    # The fixture's root is shared: no other test may find this damage.
+    (torn / "mlflow.json").unlink()
+
+
 def test_a_trial_that_has_just_ended_says_how(root: Path) -> None:
     wanted = search(root, "name=live")
     store = open_store(root, None, "spark-lab")

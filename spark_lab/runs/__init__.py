@@ -11,10 +11,11 @@ from spark_lab.runs.identity import (
     identity,
     in_identity,
     read_config,
+    read_overrides,
     trial_arm,
     trial_of,
 )
-from spark_lab.runs.provenance import weights_digest, write_env
+from spark_lab.runs.provenance import read_env, weights_digest, write_env
 from spark_lab.runs.status import Pruned, read_status, truncate, write_status
 from spark_lab.runs.twins import adopt
 from spark_lab.runs.twins import find as find_twin
@@ -35,6 +36,8 @@ __all__ = [
     "is_written",
     "open_run",
     "read_config",
+    "read_env",
+    "read_overrides",
     "read_status",
     "recording",
     "seal_checkpoint",

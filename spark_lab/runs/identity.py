@@ -63,10 +63,7 @@ def folder_of(config: Config) -> Path:
 def read_config(folder: Path) -> dict[str, Any]:
     """The resolved configuration of a run as plain values. UserError if damaged."""
     path = folder / "config.yaml"
-    try:
-        config = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        config = error
+    config = _plain(path)
     if isinstance(config, dict):
         return config
     detail = str(config).splitlines()[0] if isinstance(config, Exception) else "no keys"
@@ -78,6 +75,24 @@ def read_config(folder: Path) -> dict[str, Any]:
             "restore the file, or move the folder away to start the run over",
         )
     )
+
+
+def read_overrides(folder: Path) -> list[str]:
+    """What was typed for a run, nothing where the folder does not say. UserError if damaged."""
+    path = folder / "overrides.yaml"
+    typed = _plain(path) if path.exists() else []
+    if isinstance(typed, list) and all(isinstance(word, str) for word in typed):
+        return typed
+    fix = "restore the file, or delete it: it only says what to show beside the key settings"
+    raise UserError(Problem(str(path), "not a list of words", "what was typed for this run", fix))
+
+
+def _plain(path: Path) -> Any:
+    """The plain values in a YAML file, or the error that reading it raises."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return error
 
 
 def refuse_other(folder: Path, config: Config) -> None:

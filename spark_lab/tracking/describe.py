@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from spark_lab.runs import read_config, read_status, trial_of
+from spark_lab.runs import read_config, read_env, read_overrides, read_status, trial_of
 
 Config = dict[str, Any]
 
@@ -100,10 +97,8 @@ def _slots(group: Config) -> Config:
 
 
 def _overridden(folder: Path, config: Config) -> dict[str, str]:
-    path = folder / "overrides.yaml"
-    overrides = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else []
     found = {}
-    for override in overrides or []:
+    for override in read_overrides(folder):
         key, equals, typed = override.lstrip("+").partition("=")
         value = lookup(config, key)
         if equals and key not in ("root", "name", "arm"):
@@ -112,8 +107,7 @@ def _overridden(folder: Path, config: Config) -> dict[str, str]:
 
 
 def _provenance(folder: Path) -> dict[str, str]:
-    path = folder / "env.json"
-    environment = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    environment = read_env(folder) if (folder / "env.json").exists() else {}
     git = environment.get("git")
     if not git:
         return {}

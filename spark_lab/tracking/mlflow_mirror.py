@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_lab import runs
 from spark_lab.durable import write_text
+from spark_lab.errors import Problem, UserError
 from spark_lab.tracking import describe
 from spark_lab.tracking.jsonl import Row, read_rows, rollout_files
 from spark_lab.tracking.store import Store, failures, lock
@@ -77,7 +78,7 @@ class MlflowMirror:
     def _guard(self, action: Callable[[], None]) -> None:
         try:
             action()
-        except failures() as error:
+        except (UserError, *failures()) as error:
             if self._strict:
                 raise
             if not self._warned:
@@ -97,7 +98,8 @@ class MlflowMirror:
         from mlflow.entities import Param
 
         client, _, experiment = self._store
-        tags = describe.tags(self._folder)
+        # A damaged folder is refused here, before there is a run that would stay empty.
+        tags, params = describe.tags(self._folder), describe.params(self._folder)
         # A run that the folder does not name is what a crash between creating and noting it, or an
         # earlier run in the same folder, left behind. It is known by its tags, made together with it.
         same_folder = "tags.run_folder = '{}'".format(tags["run_folder"].replace("'", "''"))
@@ -109,10 +111,7 @@ class MlflowMirror:
             run_name=describe.run_name(self._folder),
             tags=tags,
         ).info.run_id
-        client.log_batch(
-            run_id,
-            params=[Param(key, value) for key, value in describe.params(self._folder).items()],
-        )
+        client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
         for name in ("config.yaml", "overrides.yaml", "env.json"):
             if (self._folder / name).exists():
                 client.log_artifact(run_id, str(self._folder / name))
@@ -184,9 +183,21 @@ def exists(store: Store, run_id: str) -> bool:
 
 
 def read_note(folder: Path) -> dict[str, Any]:
-    """What was sent of this folder: the run's id and rows per file; empty when nothing was."""
+    """What was sent of this folder: the run's id and rows per file; empty when nothing was.
+
+    UserError if damaged: how many rows are in MLflow already must not be guessed.
+    """
     path = folder / "mlflow.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if not path.exists():
+        return {}
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        note = None
+    if isinstance(note, dict):
+        return note
+    fix = "delete this file and type the same command: a whole new copy replaces the one in MLflow"
+    raise UserError(Problem(str(path), "not a JSON object", "what MLflow has of this folder", fix))
 
 
 def write_note(folder: Path, note: dict[str, Any]) -> None:

@@ -26,12 +26,19 @@ def find_searches(root: Path) -> list[Path]:
 
 def sync_trials(folder: Path, store: Store) -> None:
     """Tags the runs of a search's trials as its study.json says. Raises UserError where that is
-    damaged."""
+    damaged, or what a run notes of its copy; the other runs are tagged all the same."""
     states, parent = _states(folder), read_note(folder).get("run_id")
+    problems: list[Problem] = []
     for run in runs.find_runs(folder):
         state = states.get(runs.trial_of(run.parent.name))
-        if state is not None:
+        if state is None:
+            continue
+        try:
             tag(run, store, {STATE: state} | ({PARENT: parent} if parent else {}))
+        except UserError as error:
+            problems += error.problems
+    if problems:
+        raise UserError(*problems)
 
 
 def tag(run: Path, store: Store, tags: dict[str, str]) -> None:
