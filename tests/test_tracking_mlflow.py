@@ -43,7 +43,9 @@ def points(root: Path, run_id: str) -> Counter[tuple[str, int, float]]:
 def expected(folder: Path, upto: int | None = None) -> Counter[tuple[str, int, float]]:
     """The points of a run folder up to a step; the final ones where all of it is due."""
     found: Counter[tuple[str, int, float]] = Counter()
-    for row in read_rows(folder / "metrics.jsonl").rows:
+    steps = read_rows(folder / "metrics.jsonl").rows
+    recorded = {row["step"] for row in steps}
+    for row in steps:
         if upto is None or row["step"] <= upto:
             found.update((key, row["step"], row[key]) for key in row.keys() - CLOCK)
     rows = read_rows(folder / "eval.jsonl").rows
@@ -51,14 +53,14 @@ def expected(folder: Path, upto: int | None = None) -> Counter[tuple[str, int, f
         if upto is None or row["step"] <= upto:
             keys = row.keys() - CLOCK
             tokens = row["compute/generated_tokens"]
-            found.update((key, row["step"], row[key]) for key in keys)
             measured = [key for key in keys if not key.startswith("compute/")]
+            told = measured if row["step"] in recorded else keys
+            found.update((key, row["step"], row[key]) for key in told)
             found.update((f"tokens/{key}", tokens, row[key]) for key in measured)
     if upto is None:
         last = rows[-1]
         found.update((f"final/{key}", last["step"], last[key]) for key in last.keys() - CLOCK)
-    # The evaluation after a step repeats that step's compute, at the same time: one point.
-    return Counter(dict.fromkeys(found, 1))
+    return found
 
 
 def test_rows_beyond_the_checkpoint_are_held_back(root: Path, store: Store) -> None:
@@ -82,6 +84,24 @@ def test_an_evaluation_written_after_its_checkpoint_is_not_lost(root: Path, stor
     (folder / "eval.jsonl").write_text(late)
     mirror.sync(4)
     assert points(root, mirror.run_id) == expected(folder, 4)
+
+
+def test_what_was_spent_is_told_once_whichever_row_tells_it(root: Path, store: Store) -> None:
+    folder = simulate_run(root, "none", 3, sweep="spent", **SMALL)
+    # A step is evaluated before it is recorded, and a run may be pruned in between.
+    rows = read_rows(folder / "eval.jsonl").rows
+    earlier = [json.dumps(row | {"time": row["time"] - 0.5}) for row in rows]
+    (folder / "eval.jsonl").write_text("\n".join(earlier) + "\n")
+    steps = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (folder / "metrics.jsonl").write_text("".join(steps[:-1]))
+    mirror = MlflowMirror(folder, store)
+    mirror.sync(4)
+    assert points(root, mirror.run_id) == expected(folder, 4)
+    mirror.finish("pruned")
+    found = points(root, mirror.run_id)
+    assert found == expected(folder, SMALL["steps"]) and set(found.values()) == {1}
+    seconds = sorted(step for key, step, _ in found if key == "compute/seconds")
+    assert seconds == list(range(SMALL["steps"] + 1))
 
 
 def test_a_crash_before_the_note_duplicates_nothing(root: Path, store: Store) -> None:

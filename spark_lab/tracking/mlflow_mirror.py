@@ -120,14 +120,19 @@ class MlflowMirror:
 
     def _send(self, upto_step: int | None) -> None:
         note = read_note(self._folder)
-        fresh: list[Metric] = []
-        for name, points_of in (("metrics", step_points), ("eval", evaluation_points)):
-            rows = read_rows(self._folder / f"{name}.jsonl").rows[note[name] :]
-            due = [row for row in rows if upto_step is None or row["step"] <= upto_step]
-            fresh += [point for row in due for point in points_of(row)]
-            note[name] += len(due)
+        rows = {name: read_rows(self._folder / f"{name}.jsonl").rows for name in NOTHING_SENT}
+        last = math.inf if upto_step is None else upto_step
+        due = {
+            name: [row for row in found[note[name] :] if row["step"] <= last]
+            for name, found in rows.items()
+        }
+        recorded = {row["step"] for row in rows["metrics"]}
+        fresh = [point for row in due["metrics"] for point in step_points(row)]
+        for row in due["eval"]:
+            # Only step 0, and the step at which a run was pruned, have no row of their own.
+            fresh += evaluation_points(row, compute=row["step"] not in recorded)
         self._log(fresh)
-        write_note(self._folder, note)
+        write_note(self._folder, note | {name: note[name] + len(due[name]) for name in due})
 
     def _finish(self, state: str) -> None:
         if state == "pruned":  # as final as done: no resume will write its rows again
@@ -209,11 +214,14 @@ def step_points(row: Row) -> list[Metric]:
     return numbers(row, "", row["step"])
 
 
-def evaluation_points(row: Row) -> list[Metric]:
-    """The metrics of one evaluation, over the step and again over the tokens generated so far."""
-    over_steps = numbers(row, "", row["step"])
-    tokens = row.get("compute/generated_tokens")
+def evaluation_points(row: Row, *, compute: bool) -> list[Metric]:
+    """The metrics of one evaluation, over the step and again over the tokens generated so far.
+
+    `compute` is false where the row of the same step says what was spent.
+    """
     measured = {key: value for key, value in row.items() if not key.startswith("compute/")}
+    over_steps = numbers(row if compute else measured, "", row["step"])
+    tokens = row.get("compute/generated_tokens")
     return over_steps if tokens is None else over_steps + numbers(measured, "tokens/", int(tokens))
 
 
