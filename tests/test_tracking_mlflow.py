@@ -11,12 +11,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from simulated import simulate_run
+from simulated import TOKENS_PER_STEP, simulate_run
 
 from spark_lab import runs
 from spark_lab.errors import UserError
 from spark_lab.tracking.jsonl import read_rows
-from spark_lab.tracking.mlflow_mirror import MlflowMirror, read_note, write_note
+from spark_lab.tracking.mlflow_mirror import BATCH, MlflowMirror, read_note, write_note
 from spark_lab.tracking.store import Store, open_store, store_uri
 from spark_lab.tracking.sync import sync, sync_run
 
@@ -43,22 +43,18 @@ def points(root: Path, run_id: str) -> Counter[tuple[str, int, float]]:
 def expected(folder: Path, upto: int | None = None) -> Counter[tuple[str, int, float]]:
     """The points of a run folder up to a step; the final ones where all of it is due."""
     found: Counter[tuple[str, int, float]] = Counter()
-    steps = read_rows(folder / "metrics.jsonl").rows
+    steps, evaluations = (read_rows(folder / f"{name}.jsonl").rows for name in ("metrics", "eval"))
     recorded = {row["step"] for row in steps}
-    for row in steps:
-        if upto is None or row["step"] <= upto:
-            found.update((key, row["step"], row[key]) for key in row.keys() - CLOCK)
-    rows = read_rows(folder / "eval.jsonl").rows
-    for row in rows:
+    for row in (*steps, *evaluations):
         if upto is None or row["step"] <= upto:
             keys = row.keys() - CLOCK
             tokens = row["compute/generated_tokens"]
             measured = [key for key in keys if not key.startswith("compute/")]
-            told = measured if row["step"] in recorded else keys
+            told = measured if row in evaluations and row["step"] in recorded else keys
             found.update((key, row["step"], row[key]) for key in told)
             found.update((f"tokens/{key}", tokens, row[key]) for key in measured)
     if upto is None:
-        last = rows[-1]
+        last = evaluations[-1]
         found.update((f"final/{key}", last["step"], last[key]) for key in last.keys() - CLOCK)
     return found
 
@@ -73,6 +69,18 @@ def test_rows_beyond_the_checkpoint_are_held_back(root: Path, store: Store) -> N
     assert points(root, mirror.run_id) == expected(folder, 6)
     mirror.finish("done")
     assert points(root, mirror.run_id) == expected(folder)
+
+
+def test_more_than_mlflow_takes_at_once_is_all_there(root: Path, store: Store) -> None:
+    sizes = SMALL | {"steps": 40, "rollouts": ()}
+    folder = simulate_run(root, "pointwise+reflect", 1, sweep="long", **sizes)
+    mirror = MlflowMirror(folder, store)
+    mirror.finish("done")
+    found = points(root, mirror.run_id)
+    assert found == expected(folder) and set(found.values()) == {1} and len(found) > 2 * BATCH
+    over_tokens = sorted(at for key, at, _ in found if key == "tokens/train/solve/reward_mean")
+    assert over_tokens == [TOKENS_PER_STEP * step for step in range(1, 41)]
+    assert not any(key.startswith("tokens/compute/") for key, _, _ in found)
 
 
 def test_an_evaluation_written_after_its_checkpoint_is_not_lost(root: Path, store: Store) -> None:

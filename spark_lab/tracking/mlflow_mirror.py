@@ -127,10 +127,10 @@ class MlflowMirror:
             for name, found in rows.items()
         }
         recorded = {row["step"] for row in rows["metrics"]}
-        fresh = [point for row in due["metrics"] for point in step_points(row)]
+        fresh = [point for row in due["metrics"] for point in points(row)]
         for row in due["eval"]:
             # Only step 0, and the step at which a run was pruned, have no row of their own.
-            fresh += evaluation_points(row, compute=row["step"] not in recorded)
+            fresh += points(row, compute=row["step"] not in recorded)
         self._log(fresh)
         write_note(self._folder, note | {name: note[name] + len(due[name]) for name in due})
 
@@ -209,15 +209,12 @@ def write_note(folder: Path, note: dict[str, Any]) -> None:
     write_text(folder / "mlflow.json", json.dumps(note, indent=2) + "\n")
 
 
-def step_points(row: Row) -> list[Metric]:
-    """The metrics of one optimizer step, over the step."""
-    return numbers(row, "", row["step"])
+def points(row: Row, *, compute: bool = True) -> list[Metric]:
+    """The metrics of one optimizer step or evaluation, over the step and again over the tokens
+    generated so far.
 
-
-def evaluation_points(row: Row, *, compute: bool) -> list[Metric]:
-    """The metrics of one evaluation, over the step and again over the tokens generated so far.
-
-    `compute` is false where the row of the same step says what was spent.
+    What was spent is over the step alone. `compute` is false for an evaluation where the row of the
+    same step says it.
     """
     measured = {key: value for key, value in row.items() if not key.startswith("compute/")}
     over_steps = numbers(row if compute else measured, "", row["step"])
