@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from spark_lab import runs
 from spark_lab.config import compose
 from spark_lab.errors import UserError
-from spark_lab.sweeping import forecast, plan
+from spark_lab.sweeping import ending, forecast, plan
 from spark_lab.sweeping.labels import plain, short_keys
 from spark_lab.sweeping.sweep import planned
 from tests.simulated import simulate_run
@@ -272,3 +274,15 @@ def test_the_forecast_knows_finished_runs(tmp_path: Path) -> None:
     assert "1 of 4 are done" in text and "is not known" not in text
     (found.runs[0].folder / "status.json").write_text("{")
     assert forecast.bound(found.runs[0].config).seconds is None, "damage tells nothing"
+
+
+def test_the_last_table_breaks_no_name_within_a_word(tmp_path: Path) -> None:
+    found = sweep("objective=none,spark", f"root={tmp_path}")
+    arms = ("labelled_only_at_first", "pointwise+pairwise+reflect")
+    found = replace(
+        found, runs=[replace(run, arm=arm) for run, arm in zip(found.runs, arms, strict=True)]
+    )
+    terminal = Console(width=80, record=True, file=StringIO())
+    terminal.print(ending._arms(found))
+    lines = [line.split()[0] for line in terminal.export_text().splitlines() if line.strip()]
+    assert lines[-3:] == ["labelled_only_at_first", "pointwise+pairwise+", "reflect"]

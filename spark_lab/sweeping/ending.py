@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import textwrap
 from pathlib import Path
 
 from rich import box
@@ -17,7 +16,9 @@ from spark_lab.sweeping.plan import Plan, PlannedRun
 from spark_lab.sweeping.worker import log_of
 from spark_lab.tracking.skills import SKILLS
 
-_NAME_WIDTH = 12
+# Columns for the arms' names, which are broken after a plus or a comma.
+_LEAST, _MOST = 12, 24
+_PARTS = re.compile(r"(?<=[+,])")
 
 
 def say(
@@ -61,8 +62,10 @@ def _reason(run: PlannedRun, errors: dict[str, str]) -> str:
 def _arms(plan: Plan) -> Table:
     """Means over the finished seeds of each arm, at the final checkpoint."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    names = {arm: _broken(arm) for arm in plan.arms}
-    table.add_column("arm", style="bold", overflow="fold", min_width=_NAME_WIDTH)
+    longest = max(len(part) for arm in plan.arms for part in _PARTS.split(arm))
+    width = min(max(longest, _LEAST), _MOST)
+    names = {arm: _broken(arm, width) for arm in plan.arms}
+    table.add_column("arm", style="bold", overflow="fold", min_width=width)
     table.add_column("seeds", justify="right", no_wrap=True)
     for skill in SKILLS:
         table.add_column(Text(f"{skill.words}, %", style=skill.colour), justify="right")
@@ -75,11 +78,14 @@ def _arms(plan: Plan) -> Table:
     return table
 
 
-def _broken(name: str) -> str:
+def _broken(name: str, width: int) -> str:
     """A long name in lines, broken after a plus or a comma."""
-    parts = re.sub(r"([+,])(?=.)", r"\1 ", name)
-    lines = textwrap.wrap(parts, _NAME_WIDTH, break_on_hyphens=False)
-    return "\n".join(re.sub(r"([+,]) ", r"\1", line) for line in lines)
+    lines = [""]
+    for part in _PARTS.split(name):
+        if lines[-1] and len(lines[-1] + part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def _mean(values: list[float]) -> str:
