@@ -232,6 +232,13 @@ def _judging_alone(config: Config) -> Iterator[Problem]:
             "items of the starting model: without question windows no others are made",
             "recycle=frozen, or schedule=joint",
         )
+    if config.reward.self_judge is not None:
+        yield Problem(
+            "reward",
+            "self_judge with schedule=judge_only",
+            "question windows, whose answers the policy would judge",
+            "reward=verifier, or schedule=joint",
+        )
     for key, default in (("judge_every", 1), ("judge_items", None)):
         if getattr(schedule, key) != default:
             yield Problem(

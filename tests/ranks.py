@@ -37,7 +37,9 @@ class CheckedTrainer(SparkGRPOTrainer):
         assert all(len(set(given.tolist())) == 1 for given in groups[[not one for one in sampled]])
         rows = len(window["advantages"])
         assert rows % self.num_generations != 0, "a group must be split over the ranks"
-        print(f"window ok rank {self.accelerator.process_index}: {self.case}", flush=True)
+        # In one piece: the ranks share their output.
+        rank = self.accelerator.process_index
+        print(f"window ok rank {rank}: {self.case}\n", end="", flush=True)
 
 
 def train(case: str, folder: Path, overrides: list[str]) -> None:

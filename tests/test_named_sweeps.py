@@ -24,6 +24,8 @@ TINY = [
     "trainer.group_size=2",
     "seed=0",
 ]
+# A tenth of its windows is recycled items.
+WIDER = {"found_mixes": ["trainer.prompts_per_window=8"]}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,8 @@ def seen() -> set[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_arm_runs(tmp_path: Path, capsys: pytest.CaptureFixture, seen: set[str], name: str):
-    wanted = sweep.planned(name, [*TINY, f"root={tmp_path}/runs", "dry_run=true"], True)
+    words = [*TINY, *WIDER.get(name, []), f"root={tmp_path}/runs", "dry_run=true"]
+    wanted = sweep.planned(name, words, True)
     assert wanted is not None and sweep.run(wanted, []) == sweep.DONE
     said = capsys.readouterr().out
     assert all(arm in said for arm in wanted.arms)

@@ -38,7 +38,9 @@ RUN_BY_SCORERS = [
 def task_of(generator: str, *words: str) -> Task:
     sizes = ["task.reasoning_gym.train_size=3", "task.reasoning_gym.eval_size=2"]
     named = f"task.reasoning_gym.generator={generator}"
-    return build_task(compose(["task=reasoning_gym", named, *sizes, *words]).task)
+    return build_task(
+        compose(["task=reasoning_gym", named, *sizes, *words, "trainer.prompts_per_window=1"]).task
+    )
 
 
 def settings(*words: str) -> list[str]:

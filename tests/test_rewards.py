@@ -103,6 +103,7 @@ def test_labels_are_a_share_of_the_questions_and_the_others_lose_their_answer() 
             "as vLLM holds no others",
         ),
         (["reward=self_judge", "reward.self_judge.templates=no_such"], "one of full, terse"),
+        (["preset=reward_only", "reward=self_judge"], "self_judge with schedule=judge_only"),
     ],
 )
 def test_rewards_that_contradict_themselves_are_refused(overrides: list[str], said: str) -> None:
@@ -237,6 +238,14 @@ def test_a_few_labelled_groups_stop_nobody() -> None:
         few.watch(GOOD, [0.9] * 8, [[0.3] * 8])
         many.watch(GOOD, [0.9] * 8, [[0.3] * 8] * 16)
     assert few.seen() is None and "on 48 labelled questions" in many.seen()
+
+
+def test_a_single_labelled_group_convicts_a_judge_of_one_verdict_only() -> None:
+    wrong, right = guard(), guard()
+    for _ in range(3):
+        wrong.watch(YES, [1.0] * 8, [[0.0] * 8])
+        right.watch(YES, [1.0] * 8, [[1.0] * 8])
+    assert 'said "right"' in wrong.seen() and right.seen() is None
 
 
 def test_a_guard_can_be_sent_home() -> None:

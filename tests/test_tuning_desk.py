@@ -278,10 +278,10 @@ def start(tmp_path: Path, words: list[str]) -> subprocess.Popen:
 
 
 def survive(tmp_path: Path, words: list[str]) -> None:
-    """Kill both of two processes three times, let two finish, and count the trials."""
+    """Kill both of two processes five times, let two finish, and count the trials."""
     draw = random.Random(7)
     log = tmp_path / "log"
-    for _ in range(3):
+    for _ in range(5):
         before = log.read_text().count("begin") if log.exists() else 0
         workers = [start(tmp_path, words) for _ in range(2)]
         while not log.exists() or log.read_text().count("begin") < before + 2:

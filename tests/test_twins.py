@@ -10,15 +10,9 @@ import pytest
 from tiny_spark import small
 
 from spark_lab import runner, runs
-from spark_lab.runs import provenance
 from spark_lab.schema import Config
 
 RUN = ["eval.samples=1", "eval.every=0", "budget.limit=1", "tracking.console=off"]
-
-
-def committed(monkeypatch: pytest.MonkeyPatch, *, dirty: bool = False) -> None:
-    state = {"commit": "0" * 40, "dirty": dirty}
-    monkeypatch.setattr(provenance, "git_state", lambda: state)
 
 
 def of(root: Path, name: str, *overrides: str) -> Config:
@@ -34,9 +28,7 @@ def run(config: Config) -> Path:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root with one finished run, in the sweep "one"."""
     root = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        committed(patch)
-        run(of(root, "one"))
+    run(of(root, "one"))
     return root
 
 
@@ -45,9 +37,8 @@ def env(folder: Path) -> dict:
 
 
 def test_a_run_of_another_sweep_is_taken_over(
-    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    finished: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    committed(monkeypatch)
     source, config = runs.folder_of(of(finished, "one")), of(finished, "two")
     folder = run(config)
     assert "taken over from" in capsys.readouterr().out
@@ -70,9 +61,8 @@ def test_a_run_of_another_sweep_is_taken_over(
 
 
 def test_one_that_was_taken_over_is_taken_over_again(
-    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    finished: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    committed(monkeypatch)
     source = runs.folder_of(of(finished, "one"))
     copy = run(of(finished, "a_copy"))
     capsys.readouterr()
@@ -83,34 +73,29 @@ def test_one_that_was_taken_over_is_taken_over_again(
 
 
 @pytest.mark.parametrize("override", ["reuse=false", "force=true"])
-def test_nothing_is_taken_over_where_it_is_not_wanted(
-    finished: Path, monkeypatch: pytest.MonkeyPatch, override: str
-) -> None:
-    committed(monkeypatch)
+def test_nothing_is_taken_over_where_it_is_not_wanted(finished: Path, override: str) -> None:
     folder = run(of(finished, f"not_{override.partition('=')[0]}", override))
     assert "taken_over_from" not in env(folder)
     assert runs.read_status(folder)["state"] == "done"
 
 
 @pytest.mark.parametrize(
-    ("override", "dirty", "changed"),
+    ("override", "changed"),
     [
-        ("seed=0", False, {}),
-        ("seed=1", False, {}),
-        ("seed=0", True, {}),
-        ("seed=0", False, {"model_sha256": "other weights"}),
-        ("seed=0", False, {"packages": {}}),
+        ("seed=0", {}),
+        ("seed=0", {"git": None}),
+        ("seed=1", {}),
+        ("seed=0", {"source_sha256": "changed code"}),
+        ("seed=0", {"model_sha256": "other weights"}),
+        ("seed=0", {"packages": {}}),
     ],
 )
-def test_only_the_same_run_is_a_twin(
-    finished: Path, monkeypatch: pytest.MonkeyPatch, override: str, dirty: bool, changed: dict
-) -> None:
-    committed(monkeypatch, dirty=dirty)
+def test_only_the_same_run_is_a_twin(finished: Path, override: str, changed: dict) -> None:
     source = runs.folder_of(of(finished, "one"))
     opened = runs.open_run(of(finished, "search", override, "force=true"), [])
     facts = {key: env(source)[key] for key in ("model_sha256", "dataset_fingerprint", "ranks")}
     runs.write_env(opened.folder, **(facts | changed))
-    same = override == "seed=0" and not dirty and not changed
+    same = override == "seed=0" and changed.keys() <= {"git"}
     assert (runs.find_twin(opened) is not None) == same
     opened.close()
 
@@ -119,9 +104,8 @@ def test_only_the_same_run_is_a_twin(
     ("name", "damage"), [("status.json", '{"state": "do'), ("env.json", "{"), ("env.json", None)]
 )
 def test_a_damaged_folder_is_no_twin(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, damage: str | None
+    finished: Path, tmp_path: Path, name: str, damage: str | None
 ) -> None:
-    committed(monkeypatch)
     source = runs.folder_of(of(finished, "one"))
     for sweep in ("a_damaged", "whole"):
         shutil.copytree(source, tmp_path / sweep / source.parent.name / source.name)
@@ -138,10 +122,7 @@ def test_a_damaged_folder_is_no_twin(
     opened.close()
 
 
-def test_what_was_torn_while_it_was_taken_over_is_trained(
-    finished: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    committed(monkeypatch)
+def test_what_was_torn_while_it_was_taken_over_is_trained(finished: Path) -> None:
     source, config = runs.folder_of(of(finished, "one")), of(finished, "torn")
     opened = runs.open_run(config, [])
     runs.write_status(opened.folder, state="running")

@@ -71,7 +71,7 @@ class CollapseGuard:
 
     The verifier's mean over n groups is known to within 1 / sqrt(n): two standard errors of a number
     between 0 and 1, at most. The gap must exceed `max_gap` by as much, so a few labelled groups stop
-    nobody.
+    nobody, unless the judge says one thing of nearly everything: they then need only contradict it.
     """
 
     def __init__(self, config: SelfJudgeConfig):
@@ -114,12 +114,14 @@ class CollapseGuard:
             return same if most >= config.same_verdict * asked else None
         own = total.self_sum / total.self_count
         verified = total.verified_sum / total.verified_count
-        if abs(own - verified) <= config.max_gap + total.verified_groups**-0.5:
-            return None
-        return (
-            f"in {count} windows the judge gave {own:.2f} on average, the verifier {verified:.2f} on"
-            f" {total.verified_groups} labelled questions"
-        )
+        gap = abs(own - verified)
+        if gap > config.max_gap + total.verified_groups**-0.5:
+            return (
+                f"in {count} windows the judge gave {own:.2f} on average, the verifier"
+                f" {verified:.2f} on {total.verified_groups} labelled questions"
+            )
+        contradicted = gap > config.max_gap and most >= config.same_verdict * asked
+        return same if contradicted else None
 
     def state_dict(self) -> dict[str, Any]:
         return {"windows": [asdict(window) for window in self._windows]}

@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def environment() -> dict[str, Any]:
     """What can be told without loading a model."""
     return {
         "git": git_state(),
+        "source_sha256": source_digest(),
         "packages": versions(),
         "python": platform.python_version(),
         "machine": {
@@ -88,6 +90,17 @@ def git_state() -> dict[str, Any] | None:
     commit = _git(checkout, "rev-parse", "HEAD")
     changes = _git(checkout, "status", "--porcelain", "--untracked-files=no")
     return None if commit is None else {"commit": commit, "dirty": bool(changes)}
+
+
+@cache
+def source_digest() -> str:
+    """sha256 over the names and contents of the library's files: what git says of an installed copy is
+    nothing, and of a checkout with changes too little."""
+    total, library = hashlib.sha256(), Path(__file__).resolve().parent.parent
+    for file in sorted(library.rglob("*")):
+        if file.is_file() and file.suffix != ".pyc":
+            total.update(f"{file.relative_to(library)} {digest(file)}\n".encode())
+    return total.hexdigest()
 
 
 def weights_digest(folder: Path) -> str:

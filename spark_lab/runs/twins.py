@@ -18,7 +18,7 @@ from spark_lab.runs.provenance import read_env, write_env
 from spark_lab.runs.status import read_status, write_status
 
 # What must be the same for two runs of one identity to be the same run.
-_SAME = ("git", "packages", "python", "machine", "model_sha256", "model_commit")
+_SAME = ("source_sha256", "packages", "python", "machine", "model_sha256", "model_commit")
 _SAME += ("dataset_fingerprint", "ranks")
 _OF_ITS_OWN = (
     ".lock",
@@ -33,11 +33,9 @@ _RESULTS = ("step", "fraction", "seconds", "start", "final")
 
 
 def find(run: Run) -> Path | None:
-    """The finished run that this one would repeat; None where there is none, or where code that was
-    changed since its last commit makes that uncertain. `run` must be fresh, with its env.json."""
+    """The finished run that this one would repeat; None where there is none. `run` must be fresh, with
+    its env.json."""
     env = read_env(run.folder)
-    if (env["git"] or {}).get("dirty"):
-        return None
     root = run.folder.parents[2]
     for folder in sorted(root.glob(f"*/*/{run.folder.name}")):
         if folder != run.folder and _repeats(env, folder):

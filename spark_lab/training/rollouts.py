@@ -10,7 +10,9 @@ from spark_lab.training.graded import GradedGroup
 def rollout_rows(group: GradedGroup, index: int, step: int) -> list[dict[str, Any]]:
     """One row for each sample of the group; `group` numbers the groups of the step.
 
-    `label` and `correct` are the truth, `reward` is what the learner was told.
+    Of a question `correct` is the truth and `reward` what the learner was told. Of recycled items
+    `label` and `source_correct` are what the training's verifier said of the solution, whose errors
+    (reward.false_positive, false_negative) they keep, and `correct` is held against that.
     """
     source = group.source
     if isinstance(source, int):
