@@ -242,9 +242,9 @@ def test_a_few_labelled_groups_stop_nobody() -> None:
 
 def test_a_single_labelled_group_convicts_a_judge_of_one_verdict_only() -> None:
     wrong, right = guard(), guard()
-    for _ in range(3):
-        wrong.watch(YES, [1.0] * 8, [[0.0] * 8])
-        right.watch(YES, [1.0] * 8, [[1.0] * 8])
+    for window in range(3):
+        wrong.watch(YES, [1.0] * 8, [] if window else [[0.0] * 8])
+        right.watch(YES, [1.0] * 8, [] if window else [[1.0] * 8])
     assert 'said "right"' in wrong.seen() and right.seen() is None
 
 
