@@ -303,6 +303,19 @@ def survive(tmp_path: Path, words: list[str]) -> None:
     assert len(set(params)) == 20
 
 
+def test_a_point_of_a_grid_that_failed_is_asked_for_anew(tmp_path: Path) -> None:
+    wanted = search(tmp_path, "hydra/sweeper/sampler=grid", n=6, space=GRID)
+    one = desk(wanted)
+    first = one.ask()
+    one.tell(first.number, "failed", [], "out of memory")
+    rest = []
+    while (asked := one.ask()) is not None:
+        one.tell(asked.number, "complete", [{METRIC: 0.5}])
+        rest.append(asked.params)
+    assert len(rest) == 6 and rest[-1] == first.params
+    assert len({json.dumps(params, sort_keys=True) for params in rest}) == 6
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kept", ["journal", "sqlite"])
 def test_killed_at_random_moments_by_two_processes(kept: str, tmp_path: Path) -> None:

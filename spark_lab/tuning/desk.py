@@ -80,7 +80,7 @@ class Desk:
                 failed = len(self._trials(self._states.FAIL)) - self._failed_before
                 if ended >= self._search.n_trials or failed >= self._search.settings.max_failures:
                     return None
-                if ended + running < self._search.n_trials and not self._exhausted():
+                if ended + running < self._search.n_trials and self._has_another():
                     return self._new()
                 if not running:
                     return None
@@ -163,11 +163,19 @@ class Desk:
             return False
         return not _is_alive(self._owners / owner)
 
-    def _exhausted(self) -> bool:
-        """Whether a grid has no point left."""
+    def _has_another(self) -> bool:
+        """Whether a grid has a point left. Those that have failed come once more at its end: for
+        Optuna's sampler they are done."""
         if self._search.settings.sampler["kind"] != "grid":
-            return False
-        return self._sampler(0).is_exhausted(self._study)
+            return True
+        if not self._sampler(0).is_exhausted(self._study):
+            return True
+        failed = self._trials(self._states.FAIL)
+        others = [t.params for t in self._study.get_trials(deepcopy=False) if t not in failed]
+        again = next((t.params for t in failed if t.params and t.params not in others), None)
+        if again is not None:
+            self._study.enqueue_trial(again)
+        return again is not None
 
     def _sampler(self, number: int) -> Any:
         chosen = self._search.settings
