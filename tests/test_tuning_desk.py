@@ -316,6 +316,18 @@ def test_a_point_of_a_grid_that_failed_is_asked_for_anew(tmp_path: Path) -> None
     assert len({json.dumps(params, sort_keys=True) for params in rest}) == 6
 
 
+def test_a_line_that_one_worker_left_torn_costs_the_others_nothing(tmp_path: Path) -> None:
+    wanted = search(tmp_path, n=3)
+    one, other = desk(wanted), desk(wanted)
+    first = one.ask()
+    with (wanted.folder / "study.journal").open("a") as journal:
+        journal.write('{"op_code":8,"worker_id":"x","tri')
+    second = other.ask()
+    for worker, asked in ((one, first), (other, second)):
+        worker.tell(asked.number, "complete", [metrics_of(asked)])
+    assert [trial.state for trial in trials(wanted)] == [optuna.trial.TrialState.COMPLETE] * 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kept", ["journal", "sqlite"])
 def test_killed_at_random_moments_by_two_processes(kept: str, tmp_path: Path) -> None:

@@ -66,10 +66,7 @@ def _open_journal(path: Path) -> BaseStorage:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        try:
-            _cut_torn_line(path)
-        finally:
-            lock.release()
+        lock.release()
         return JournalStorage(JournalFile(path, lock))
     except OSError as error:
         problem = Problem(
@@ -116,7 +113,8 @@ def _cut_torn_line(path: Path) -> None:
 class KernelLock:
     """Optuna's lock of a journal, as one that the kernel frees when its holder dies.
 
-    Optuna's own leaves a file behind, which holds up every other process for half a minute.
+    Optuna's own leaves a file behind, which holds up every other process for half a minute. Whoever
+    has it may write: what another one has left torn is cut off first.
     """
 
     def __init__(self, path: Path):
@@ -128,6 +126,11 @@ class KernelLock:
             self._lock.acquire(timeout=LOCK_SECONDS, poll_interval=0.005)
         except Timeout:
             raise UserError(_locked(str(self._path))) from None
+        try:
+            _cut_torn_line(self._path)
+        except (OSError, ValueError):
+            self._lock.release()
+            raise
         return True
 
     def release(self) -> None:
