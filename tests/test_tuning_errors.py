@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,13 @@ import optuna
 import pytest
 from filelock import FileLock
 from searches import SPACE, desk, search
+from tiny_spark import SMALL, trainer_of
 
 from spark_lab.analysis.search import UNTUNED
 from spark_lab.errors import UserError
 from spark_lab.plugins import OPTUNA
+from spark_lab.tuning import command, storage
 from spark_lab.tuning import search as searches
-from spark_lab.tuning import storage
 from spark_lab.tuning import study as studies
 
 SEARCHES = sorted(
@@ -216,3 +218,26 @@ def test_what_is_typed_wins_over_a_named_search(tmp_path: Path) -> None:
         assert dimensions["objective.pairwise.share"].choices == ("1", "2")
         assert "schedule" not in dimensions and found.example.schedule.kind == schedule
         assert ("schedule.fraction" in dimensions) == (schedule == "mixed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SEARCHES)
+def test_trials_of_every_named_search_train(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Dry first, then three windows and more of its first trials."""
+    words = [*SMALL, "trainer.prompts_per_window=10", "eval.samples=1", f"root={tmp_path}/runs"]
+    dry = searches.read(name, [*words, "dry_run=true"], True)
+    assert dry is not None and command.run(dry, []) == command.DONE
+    said = capsys.readouterr().out
+    assert name in said and "runs of" in said and not (tmp_path / "runs").exists()
+    found = searches.read(name, words, True)
+    assert found is not None
+    one = desk(found)
+    for asked in (one.ask(), one.ask()):
+        config = found.trial_run(asked.number, asked.params, found.seeds[0]).config
+        config.budget.unit, config.budget.limit = "steps", 3
+        trainer, notebook = trainer_of(config, tmp_path / str(asked.number))
+        trainer.train()
+        assert trainer.loop.state_dict()["window"] >= 3
+        assert all(math.isfinite(row["loss"]) for row in notebook.rows)
