@@ -134,7 +134,7 @@ def _table(listed: Sequence[_Side], metric: str) -> Table:
         " as it was picked by it, and trained anew"
         f" on {seeds(several, 'fresh ')}, with 95 % interval over seeds and questions. Differences to"
         f" {first.name} are paired by seed and question; their intervals are not corrected for how many"
-        " there are. Tokens are those of all trials, not of the fresh seeds."
+        " there are, and say nothing of another search by the same means: each was made once. Tokens are those of all trials, not of the fresh seeds."
     )
     rows = tuple(_row(side, first) for side in listed)
     return Table("search_sides", "Searches side by side", caption, columns, rows)
